@@ -1,0 +1,62 @@
+"""The converting half of the local run: claims objects, keeps the processes busy, settles what they send.
+
+Outcomes are settled together, so that a small object does not cost a transaction.
+"""
+
+import time
+
+from db.ledger import Ledger
+from db.records import ObjectOutcome, ObjectState
+from pipeline.errors import Unavailable
+from worker.pool import ConverterPool
+from worker.retry import Breaker
+
+SETTLE_SECONDS = 0.5
+WAIT = 0.2  # seconds for the first outcome
+
+
+class Conversions:
+    """Turns pending objects into settled ones, a little at each `advance`."""
+
+    def __init__(self, ledger: Ledger, pool: ConverterPool, *, owner: str, lease_seconds: float) -> None:
+        """`pool` is closed with this."""
+        self._ledger = ledger
+        self._pool = pool
+        self._owner = owner
+        self._lease_seconds = lease_seconds
+        self._buffer: list[ObjectOutcome] = []
+        self._settled_at = time.monotonic()
+        self._breaker = Breaker()
+
+    def advance(self, *, feed: bool) -> bool:
+        """Claim (if `feed`), collect, settle. Returns whether anything is still in hand.
+
+        Raises:
+            Unavailable: when one object after the other could not be read: the bucket is gone, or the disk full.
+        """
+        if feed and (room := self._pool.room):
+            work = self._ledger.claim_objects(owner=self._owner, limit=room, lease_seconds=self._lease_seconds)
+            self._pool.submit(work)
+        if not self._pool.in_hand:
+            self.flush()
+            return False
+        self._buffer += self._pool.collect(WAIT)
+        if time.monotonic() - self._settled_at >= SETTLE_SECONDS:
+            self.flush()
+        return True
+
+    def flush(self) -> None:
+        """Settle the outcomes that arrived."""
+        outcomes, self._buffer = self._buffer, []
+        self._settled_at = time.monotonic()
+        if outcomes:
+            self._ledger.settle_objects(outcomes, owner=self._owner)
+        for outcome in outcomes:
+            self._breaker.record(failed=outcome.state is ObjectState.PENDING and outcome.retry_in > 0)
+            if self._breaker.is_open:
+                raise Unavailable(f"one object after the other could not be worked on: {outcome.reason}")
+
+    def close(self) -> None:
+        """End the processes and keep what had arrived; what they still had in hand stays claimed."""
+        self._pool.close()
+        self.flush()

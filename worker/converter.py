@@ -1,0 +1,72 @@
+"""One converting process: takes chunks of claimed objects from a pipe, sends back an outcome for each.
+
+It assumes hostile input, so it bounds itself: CPU time and memory per object, by the kernel. When it dies, the
+pool that started it knows which object it had in hand. It never touches the ledger, and it imports no torch.
+"""
+
+import contextlib
+import os
+import resource
+import signal
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from db.records import ObjectWork
+from pipeline.bucket import open_bucket
+from pipeline.study import Preprocessing
+from pipeline.viewcache import FolderViewCache
+from worker.pseudonyms import Pseudonyms
+from worker.steps import Desk, convert_object
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConverterSpec:
+    """Everything a converting process needs to know; sent to it when it starts."""
+
+    source: str
+    views: Path
+    preprocessing: Preprocessing
+    pseudonym_key: bytes
+    object_seconds: int  # CPU
+    object_memory: int  # bytes
+
+
+def open_desk(spec: ConverterSpec) -> Desk:
+    """Build the real collaborators of a converting step."""
+    return Desk(
+        bucket=open_bucket(spec.source),
+        cache=FolderViewCache(spec.views),
+        preprocessing=spec.preprocessing,
+        pseudonyms=Pseudonyms(key=spec.pseudonym_key),
+    )
+
+
+def serve(pipe: Connection, spec: ConverterSpec) -> None:
+    """Convert until the other end closes the pipe; also when the parent was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    desk = open_desk(spec)
+    _bound_memory(spec.object_memory)
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
+            chunk: list[ObjectWork] = pipe.recv()
+            for work in chunk:
+                _bound_cpu(spec.object_seconds)
+                pipe.send(convert_object(desk, work))
+
+
+def _bound_memory(allowance: int) -> None:
+    """Let this process grow by so many bytes of address space beyond what its libraries already mapped."""
+    with Path("/proc/self/statm").open(encoding="ascii") as statm:
+        mapped = int(statm.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + allowance, resource.RLIM_INFINITY))
+
+
+def _bound_cpu(seconds: int) -> None:
+    """Have the kernel end this process (SIGXCPU) when the next object costs more CPU time than this.
+
+    CPU time and not the clock: a slow network or a busy machine is not the object's fault.
+    """
+    times = os.times()
+    spent = times.user + times.system
+    resource.setrlimit(resource.RLIMIT_CPU, (int(spent) + 1 + seconds, resource.RLIM_INFINITY))

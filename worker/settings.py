@@ -1,0 +1,100 @@
+"""Every setting, read here and nowhere else: options first, then the environment (`NIGHTREAD_…`), then defaults.
+
+Nothing here opens a file or a connection. All wrong values are reported at once, in one `UsageError`.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipeline.errors import UsageError
+
+PREFIX = "NIGHTREAD_"
+
+
+class Settings(BaseSettings):
+    """The whole configuration of one process; the descriptions are what `--help` and README show."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True, extra="forbid")
+
+    home: Path = Field(Path("nightread-data"), description="Folder of everything that Nightread keeps on disk")
+    source: str = Field("", description="Folder or s3://bucket/prefix with the DICOM studies; only ever read")
+    database_url: str = Field("", description="SQLAlchemy URL of the ledger [default: SQLite in the home folder]")
+    cache: Path | None = Field(None, description="Folder of converted views [default: views/ in the home folder]")
+    model: str = Field("starter", description="Checkpoint folder, or `starter`")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs")
+    batch_size: PositiveInt = Field(16, description="Studies that the model captions at once")
+    processes: PositiveInt | None = Field(None, description="Converting processes [default: one per core]")
+    object_seconds: PositiveInt = Field(10, description="CPU seconds that one object may cost to convert")
+    object_memory_mb: PositiveInt = Field(800, description="MB of memory that one object may cost to convert")
+    lease_seconds: PositiveFloat = Field(900, description="How long a worker may hold work before others take it")
+    quiet_seconds: float = Field(60, ge=0, description="A study is complete when nothing arrived for so long")
+    max_wait_seconds: PositiveFloat = Field(
+        900, description="A study that never gets quiet is taken after so long"
+    )
+    clear_text: bool = Field(
+        default=False, description="Store patient id, name and accession as they are, not as pseudonyms"
+    )
+    pseudonym_key: SecretStr = Field(
+        SecretStr(""), description="Key of the pseudonyms [default: made once, kept in the home folder]"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level to log")
+
+    @property
+    def database(self) -> str:
+        """The ledger's URL, the embedded default included."""
+        return self.database_url or f"sqlite:///{self.home / 'nightread.db'}"
+
+    @property
+    def views(self) -> Path:
+        """The folder of the view cache."""
+        return self.cache or self.home / "views"
+
+    @property
+    def cores(self) -> int:
+        """How many converting processes to start."""
+        return self.processes or len(os.sched_getaffinity(0))
+
+
+def variable(field: str) -> str:
+    """The environment variable that sets a field."""
+    return PREFIX + field.upper()
+
+
+def load_settings(options: Mapping[str, Any] | None = None) -> Settings:
+    """Read the settings; options that are None were not given.
+
+    Raises:
+        UsageError: naming every wrong value at once.
+    """
+    given = {field: value for field, value in (options or {}).items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        lines = [
+            f"{variable(str(item['loc'][0]))}={_shown(item['input'])}: {item['msg'].lower()}"
+            for item in error.errors()
+        ]
+        raise UsageError(
+            "these settings are wrong: " + "; ".join(lines) + "; `nightread settings` lists them all"
+        ) from None
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """One line for each variable that has our prefix but sets nothing: most likely a typing error."""
+    known = {variable(field) for field in Settings.model_fields}
+    lines = []
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in known and not name.startswith(PREFIX + "TEST_"):
+            near = difflib.get_close_matches(name, known, n=1)
+            lines.append(f"{name} sets nothing" + (f"; did you mean {near[0]}?" if near else ""))
+    return lines
+
+
+def _shown(value: object) -> str:
+    return "(secret)" if isinstance(value, SecretStr) else repr(value)
