@@ -27,6 +27,7 @@ class Conversions:
         self._buffer: list[ObjectOutcome] = []
         self._settled_at = time.monotonic()
         self._breaker = Breaker()
+        self._fault = ""
 
     def advance(self, *, feed: bool) -> bool:
         """Claim (if `feed`), collect, settle. Returns whether anything is still in hand.
@@ -34,19 +35,24 @@ class Conversions:
         Raises:
             Unavailable: when one object after the other could not be read: the bucket is gone, or the disk full.
         """
+        if self._fault:
+            raise Unavailable(f"one object after the other could not be worked on: {self._fault}")
         if feed and (room := self._pool.room):
             work = self._ledger.claim_objects(owner=self._owner, limit=room, lease_seconds=self._lease_seconds)
             self._pool.submit(work)
         if not self._pool.in_hand:
-            self.flush()
-            return False
+            return self._settle()  # what was settled just now may have to be tried again
         self._buffer += self._pool.collect(WAIT)
         if time.monotonic() - self._settled_at >= SETTLE_SECONDS:
-            self.flush()
+            self._settle()
         return True
 
-    def flush(self) -> None:
-        """Settle the outcomes that arrived."""
+    def close(self) -> None:
+        """End the processes and keep what had arrived; what they still had in hand stays claimed."""
+        self._pool.close()
+        self._settle()
+
+    def _settle(self) -> bool:
         outcomes, self._buffer = self._buffer, []
         self._settled_at = time.monotonic()
         if outcomes:
@@ -54,9 +60,5 @@ class Conversions:
         for outcome in outcomes:
             self._breaker.record(failed=outcome.state is ObjectState.PENDING and outcome.retry_in > 0)
             if self._breaker.is_open:
-                raise Unavailable(f"one object after the other could not be worked on: {outcome.reason}")
-
-    def close(self) -> None:
-        """End the processes and keep what had arrived; what they still had in hand stays claimed."""
-        self._pool.close()
-        self.flush()
+                self._fault = outcome.reason
+        return bool(outcomes)

@@ -1,0 +1,198 @@
+"""The composition root: builds the real collaborators from the settings. Nothing else does.
+
+Imports of torch stay inside the functions that need it, so that a command which needs no model starts at once.
+"""
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from db.engine import open_engine
+from db.ledger import Ledger
+from db.records import InferenceRunFact, ModelVersionFact
+from db.registry import Registry
+from db.schema import require_current
+from pipeline.bucket import Bucket, open_bucket
+from pipeline.errors import UsageError
+from pipeline.manifest import Manifest, load_manifest
+from pipeline.viewcache import require_outside
+from worker.captioning import Bench, CaptionThread
+from worker.code_version import code_version
+from worker.conversions import Conversions
+from worker.converter import ConverterSpec, open_desk
+from worker.local import LocalRun, Progress, Throughput
+from worker.pool import ConverterPool
+from worker.pseudonyms import Pseudonyms, load_key
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from pipeline.captioner import Captioner
+
+DEPTH = 8  # objects in hand per converting process: enough to bridge a settle, few enough to lose little
+STARTER = Path(__file__).resolve().parent.parent / "pipeline" / "starter"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """One site's collaborators, each built when first asked for."""
+
+    settings: Settings
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger, its schema current; an empty database is upgraded."""
+        settings = self.settings
+        if not settings.database_url:
+            _make_folder(settings.home, "NIGHTREAD_HOME")
+        engine = open_engine(settings.database)
+        require_current(engine, upgrade_empty=True)
+        return Ledger(engine)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Model versions and runs, in the same database."""
+        return Registry(self.ledger.engine)
+
+    @cached_property
+    def bucket(self) -> Bucket:
+        """The watched bucket."""
+        return open_bucket(self.source)
+
+    @property
+    def source(self) -> str:
+        """Where the studies are."""
+        if not self.settings.source:
+            raise UsageError("no source was given: name a folder or s3://bucket/prefix, or set NIGHTREAD_SOURCE")
+        return self.settings.source
+
+    @cached_property
+    def views(self) -> Path:
+        """The view cache's folder, made, and never inside the source."""
+        require_outside(self.settings.views, self.source)
+        _make_folder(self.settings.views, "NIGHTREAD_CACHE")
+        return self.settings.views
+
+    @cached_property
+    def checkpoint(self) -> Path:
+        """The model's folder."""
+        return STARTER if self.settings.model == "starter" else Path(self.settings.model)
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """What the model is and accepts; read without loading it."""
+        return load_manifest(self.checkpoint)
+
+    @cached_property
+    def pseudonyms(self) -> Pseudonyms:
+        """What stands in for identifying text."""
+        settings = self.settings
+        if settings.clear_text:
+            return Pseudonyms(key=b"")
+        file = settings.home / "pseudonym.key"
+        return Pseudonyms(key=load_key(settings.pseudonym_key.get_secret_value(), file))
+
+    @property
+    def converter_spec(self) -> ConverterSpec:
+        """What a converting process is told."""
+        return ConverterSpec(
+            source=self.source,
+            views=self.views,
+            preprocessing=self.manifest.preprocessing,
+            pseudonym_key=self.pseudonyms.key,
+            object_seconds=self.settings.object_seconds,
+            object_memory=self.settings.object_memory_mb * 1_000_000,
+        )
+
+    def load_captioner(self) -> "Captioner":
+        """Load the model onto its device: seconds, and most of the memory."""
+        from pipeline.captioner import Captioner  # noqa: PLC0415  # torch
+        from pipeline.checkpoint import load_checkpoint  # noqa: PLC0415
+
+        return Captioner(
+            load_checkpoint(self.checkpoint), device=self.settings.device, batch_size=self.settings.batch_size
+        )
+
+
+@contextmanager
+def local_run(
+    site: Site, *, limit: int | None, quiet_seconds: float, on_progress: Callable[[Progress], None]
+) -> Iterator[LocalRun]:
+    """A run that is ready to go, under the run lock."""
+    with site.ledger.run_lock("run"):
+        site.ledger.free_leases("run:")
+        site.ledger.pin("pseudonyms", site.pseudonyms.fingerprint)
+        owner = f"run:{worker_name()}"
+        spec = site.converter_spec
+        pool = ConverterPool(spec, processes=site.settings.cores, depth=DEPTH)
+        throughput = Throughput()
+        try:
+            bench = _bench(site, spec, owner)
+            captions = CaptionThread(bench, limit=limit, on_settled=throughput.count)
+        except BaseException:
+            pool.close()
+            raise
+        yield LocalRun(
+            ledger=site.ledger,
+            bucket=site.bucket,
+            conversions=Conversions(site.ledger, pool, owner=owner, lease_seconds=site.settings.lease_seconds),
+            captions=captions,
+            throughput=throughput,
+            owner=owner,
+            quiet_seconds=quiet_seconds,
+            limit=limit,
+            on_progress=on_progress,
+            stop=threading.Event(),
+        )
+        site.registry.finish_run(
+            bench.run_id,
+            studies=throughput.settled,
+            timings={"seconds": round(throughput.seconds, 3), "processes": site.settings.cores},
+        )
+
+
+def worker_name() -> str:
+    """This process, as leases and runs name it."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _bench(site: Site, spec: ConverterSpec, owner: str) -> Bench:
+    captioner = site.load_captioner()
+    manifest = site.manifest
+    model_version_id = site.registry.register_model(_model_fact(manifest))
+    run_id = site.registry.start_run(_run_fact(site, captioner, model_version_id))
+    return Bench(
+        ledger=site.ledger,
+        desk=open_desk(spec),
+        captioner=captioner,
+        accepts=manifest.accepts,
+        model=manifest.label,
+        batch_size=site.settings.batch_size,
+        owner=owner,
+        lease_seconds=site.settings.lease_seconds,
+        run_id=run_id,
+        model_version_id=model_version_id,
+        decoding_sha256=manifest.decoding_sha256,
+    )
+
+
+def _model_fact(manifest: Manifest) -> ModelVersionFact:
+    raise NotImplementedError
+
+
+def _run_fact(site: Site, captioner: "Captioner", model_version_id: int) -> InferenceRunFact:
+    raise NotImplementedError
+
+
+def _make_folder(folder: Path, variable: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"the folder {str(folder)!r} cannot be made ({error.strerror}); set {variable} to one you may write"
+        ) from error

@@ -1,0 +1,89 @@
+"""The `run` command without click: one local run, its bar, its page, its balance."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import structlog
+
+from pipeline.errors import NightreadError
+from worker.bootstrap import Site, local_run
+from worker.local import LocalRun, RunResult
+from worker.page import write_page
+from worker.settings import Settings
+from worker.terminal import DRAFT, balance_as_json, print_balance, print_json, progress_bar
+
+DONE, FAILED, INTERRUPTED = 0, 1, 130
+
+log = structlog.get_logger()
+
+
+def run_night(
+    settings: Settings, *, page: Path | None, limit: int | None, quiet_seconds: float, as_json: bool
+) -> int:
+    """Run until nothing is left; print the balance; return the exit code."""
+    site = Site(settings=settings)
+    began = datetime.now(UTC)
+    with (
+        progress_bar(shown=not as_json) as show,
+        local_run(site, limit=limit, quiet_seconds=quiet_seconds, on_progress=show) as run,
+        _stopped_by_signals(run.stop),
+    ):
+        result = run.run()
+    target = page or settings.home / "run.html"
+    write_page(site, result, began=began, target=target)
+    _tell(result, target, as_json=as_json)
+    return _exit_code(result)
+
+
+def _tell(result: RunResult, page: Path, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "notice": DRAFT,
+                "balance": balance_as_json(result.balance),
+                "settled": result.settled,
+                "seconds": round(result.seconds, 3),
+                "studies_per_second": round(result.settled / result.seconds, 3),
+                "interrupted": result.interrupted,
+                "stopped_by": result.stopped_by,
+                "page": str(page),
+            }
+        )
+        return
+    print_balance(result.balance)
+    click.echo(f"{result.settled:,} studies in {result.seconds:.1f} s. {DRAFT}")
+    click.echo(f"Run page: {page.resolve().as_uri()}")
+    if result.stopped_by:
+        raise NightreadError(f"{result.stopped_by}. The run was stopped; nothing is lost: run it again to go on")
+    if result.interrupted:
+        click.echo("Interrupted; nothing is lost: run it again to go on.", err=True)
+
+
+def _exit_code(result: RunResult) -> int:
+    if result.interrupted:
+        return INTERRUPTED
+    failed = result.balance.objects["failed"] + result.balance.studies["failed"]
+    return FAILED if failed or result.stopped_by else DONE
+
+
+@contextmanager
+def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM ends the run politely, the second at once."""
+
+    def handle(number: int, _frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        log.info("stopping", signal=signal.Signals(number).name)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
