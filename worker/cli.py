@@ -1,6 +1,7 @@
 """The command line `nightread`. Each body calls a function that a test can call without click.
 
-Results on stdout, logs and progress on stderr. Exit codes: 0 done, 1 failed or unhealthy, 2 usage, 130 interrupted.
+Results on stdout, logs and progress on stderr. Exit codes: 0 done, 1 failed or unhealthy, 2 usage,
+130 interrupted.
 A known error is one line without a traceback.
 """
 

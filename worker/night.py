@@ -12,7 +12,7 @@ import structlog
 
 from pipeline.errors import NightreadError
 from worker.bootstrap import Site, local_run
-from worker.local import LocalRun, RunResult
+from worker.local import RunResult
 from worker.page import write_page
 from worker.settings import Settings
 from worker.terminal import DRAFT, balance_as_json, print_balance, print_json, progress_bar

@@ -1,0 +1,61 @@
+# Every verb of the project. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help demo test lint unit services integration acceptance bench format clean
+
+help: ## List the verbs
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Nightread needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(VENV)/.run
+
+demo: $(VENV)/.run ## Set up, write a demo archive, run the night on it, show the reports
+	@deploy/demo.sh $(BIN)/nightread demo
+
+test: $(VENV)/.dev lint services ## Set up, then pass every check and every test
+	$(PYTEST) --cov --cov-report=term:skip-covered tests
+
+lint: $(VENV)/.dev ## ruff, mypy --strict, import contracts, migrations against models
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m alembic -c migrations/alembic.ini check
+
+services: ## Install what the tests' services need (PostgreSQL, Ceph S3, Chromium), where apt can
+	@tests/services/install
+
+unit: $(VENV)/.dev ## The unit tests alone: no service, seconds
+	$(PYTEST) tests/unit
+
+integration: $(VENV)/.dev services ## The tests against real PostgreSQL, S3, Chromium and model
+	$(PYTEST) tests/integration
+
+acceptance: $(VENV)/.dev services ## The tests with real worker processes, killed and restarted
+	$(PYTEST) tests/acceptance
+
+bench: $(VENV)/.dev ## Print the benchmarks: ratios, never assertions
+	$(BIN)/python -m tests.benchmarks.overlap
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## Remove what the verbs above made
+	rm -rf $(VENV) demo nightread-data build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage
