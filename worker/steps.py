@@ -27,7 +27,7 @@ from db.records import (
 from pipeline.assembly import Accepts, Assembly, Candidate, assemble, refusal
 from pipeline.bucket import Bucket
 from pipeline.conversion import convert
-from pipeline.errors import NotForUs, ObjectChanged, Unavailable
+from pipeline.errors import BadObject, NightreadError, ObjectChanged
 from pipeline.study import (
     Converted,
     Dead,
@@ -44,7 +44,7 @@ from pipeline.study import (
     Study,
 )
 from worker.pseudonyms import Pseudonyms
-from worker.retry import delay_after
+from worker.retry import Fate, delay_after, fate_of
 
 PAGE = 1000  # objects a transaction
 
@@ -110,7 +110,9 @@ def convert_object(desk: Desk, work: ObjectWork) -> ObjectOutcome:
     except ObjectChanged:
         reason = "the object was deleted or replaced after it was listed; a later listing finds the new one"
         return ObjectOutcome(object_id=work.object_id, state=ObjectState.SKIPPED, reason=reason)
-    except Unavailable as error:
+    except NightreadError as error:
+        if fate_of(error) is not Fate.RETRY:
+            raise
         return ObjectOutcome(
             object_id=work.object_id,
             state=ObjectState.PENDING,
@@ -145,10 +147,8 @@ def prepare(desk: Desk, work: RevisionWork, *, accepts: Accepts, model: str) -> 
             _load(desk, instances[chosen]) if chosen is not None else None
             for chosen in (assembly.frontal, assembly.lateral)
         )
-    except Unavailable as error:
-        return _later(work, str(error))
-    except NotForUs as error:
-        return RevisionOutcome(revision_id=work.revision_id, state=RevisionState.FAILED, reason=str(error))
+    except NightreadError as error:
+        return _ended_by(work, error)
     return Prepared(
         work=work,
         study=Study(key=work.revision_id, frontal=frontal, lateral=lateral),
@@ -178,6 +178,16 @@ def _settled(prepared: Prepared, outcome: Outcome) -> RevisionOutcome:
             return _later(prepared.work, reason)
 
 
+def _ended_by(work: RevisionWork, error: NightreadError) -> RevisionOutcome:
+    match fate_of(error):
+        case Fate.RETRY:
+            return _later(work, str(error))
+        case Fate.DEAD:
+            return RevisionOutcome(revision_id=work.revision_id, state=RevisionState.FAILED, reason=str(error))
+        case Fate.CRASH:
+            raise error
+
+
 def _later(work: RevisionWork, reason: str) -> RevisionOutcome:
     return RevisionOutcome(
         revision_id=work.revision_id,
@@ -197,11 +207,11 @@ def _load(desk: Desk, instance: InstanceRow) -> Pixels:
         with desk.bucket.open(_ref(instance)) as stream:
             conversion = convert(stream, size=instance.size, preprocessing=desk.preprocessing)
     except ObjectChanged as error:
-        raise NotForUs(f"{lost}, and the object was deleted or replaced since it was converted") from error
+        raise BadObject(f"{lost}, and the object was deleted or replaced since it was converted") from error
     if not isinstance(conversion, Converted):
-        raise NotForUs(f"{lost}, and converting it again says: {conversion.reason}")
+        raise BadObject(f"{lost}, and converting it again says: {conversion.reason}")
     if conversion.sha256 != instance.sha256:
-        raise NotForUs(f"{lost}, and its bytes are no longer those with SHA-256 {instance.sha256}")
+        raise BadObject(f"{lost}, and its bytes are no longer those with SHA-256 {instance.sha256}")
     desk.cache.put(conversion.sha256, desk.preprocessing, conversion.view.pixels)
     return conversion.view.pixels
 

@@ -1,0 +1,84 @@
+"""Writes synthetic DX objects for tests: any 8-bit image as a 12-bit radiograph that displays as that image."""
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
+
+SCALE = 16  # 8 to 12 bits
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DxTags:
+    """What the header says."""
+
+    study: str  # any text; equal texts make equal UIDs
+    name: str  # of the object within the study
+    view_position: str = "PA"
+    monochrome1: bool = False
+    body_part: str = "CHEST"
+    patient_id: str = "TEST-1"
+
+
+def write_dx(path: Path, pixels: NDArray[np.uint8], tags: DxTags) -> Path:
+    """Write 8-bit `pixels` [rows, columns] (0 is black) as a 12-bit DX object with a window that restores them."""
+    return write_dx12(path, pixels.astype(np.float32), tags)
+
+
+def write_dx12(path: Path, grey: NDArray[np.float32], tags: DxTags) -> Path:
+    """As `write_dx`, from grey levels 0 to 255 with fractions, which 12 bits keep."""
+    top = 255 * SCALE
+    stored = np.clip(np.rint(grey * SCALE), 0, top).astype("<u2")
+    ds = _header(tags)
+    ds.Rows, ds.Columns = stored.shape
+    ds.PixelData = (top - stored if tags.monochrome1 else stored).tobytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ds.save_as(path, enforce_file_format=True)
+    return path
+
+
+def enlarge(image: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
+    """A `size` x `size` image that shrinks to `image` again: bicubic, refined by back-projection.
+
+    The collection keeps small images of radiographs that were large once; this is one that could have been.
+    Irani and Peleg, Improving resolution by image registration, CVGIP 53 (1991).
+    """
+    large = cv2.resize(image.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    shape = image.shape[::-1]
+    for _ in range(4):
+        small = np.asarray(Image.fromarray(large).resize(shape, Image.Resampling.BILINEAR))
+        large += cv2.resize(image - small, (size, size), interpolation=cv2.INTER_CUBIC)
+    return np.clip(large, 0, 255)
+
+
+def _header(tags: DxTags) -> Dataset:
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.SOPClassUID = DigitalXRayImageStorageForPresentation
+    ds.SOPInstanceUID = _uid("instance", tags.study, tags.name)
+    ds.StudyInstanceUID = _uid("study", tags.study)
+    ds.SeriesInstanceUID = _uid("series", tags.study, tags.name)
+    ds.Modality = "DX"
+    ds.StudyDate = date(2024, 3, 1).strftime("%Y%m%d")
+    ds.PatientID, ds.PatientName, ds.AccessionNumber = tags.patient_id, "Test^Person", "ACC-1"
+    ds.BodyPartExamined, ds.ViewPosition = tags.body_part, tags.view_position
+    ds.PresentationIntentType = "FOR PRESENTATION"
+    ds.SamplesPerPixel, ds.PixelRepresentation = 1, 0
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, 12, 11
+    ds.PhotometricInterpretation = "MONOCHROME1" if tags.monochrome1 else "MONOCHROME2"
+    ds.PresentationLUTShape = "INVERSE" if tags.monochrome1 else "IDENTITY"
+    # LINEAR: y = ((x - (c - 0.5)) / (w - 1) + 0.5) * 255, so this window takes 0..4080 to 0..255 exactly.
+    ds.WindowCenter, ds.WindowWidth = 255 * SCALE / 2 + 0.5, 255 * SCALE + 1
+    ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = 1, 0, "US"
+    return ds
+
+
+def _uid(*parts: str) -> str:
+    return generate_uid(prefix=None, entropy_srcs=list(parts))

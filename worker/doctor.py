@@ -1,0 +1,109 @@
+"""`nightread doctor`: each thing that a run needs, tried for real; one line each, with the remedy.
+
+A check is a function from the site to a short description of what was found; what it raises is its failure.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import islice
+
+import click
+
+from db.errors import DatabaseError
+from db.schema import current
+from pipeline.errors import NightreadError, UsageError
+from worker.bootstrap import Site
+from worker.settings import Settings
+from worker.terminal import print_json
+
+LEAST_FREE = 1_000_000_000  # bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """What one check found."""
+
+    name: str
+    ok: bool
+    text: str  # what was found, or what is wrong and the remedy
+
+
+def examine(settings: Settings, *, as_json: bool) -> int:
+    """Print every check; 1 if any failed."""
+    site = Site(settings=settings)
+    checks = [_try(name, check, site) for name, check in CHECKS.items()]
+    if as_json:
+        print_json([asdict(check) for check in checks])
+    else:
+        for check in checks:
+            mark = click.style("ok  ", fg="green") if check.ok else click.style("FAIL", fg="red")
+            click.echo(f"{mark} {check.name:<9} {check.text}")
+    return 0 if all(check.ok for check in checks) else 1
+
+
+def _try(name: str, check: Callable[[Site], str], site: Site) -> Check:
+    try:
+        return Check(name=name, ok=True, text=check(site))
+    except (NightreadError, DatabaseError) as error:
+        return Check(name=name, ok=False, text=str(error))
+
+
+def _database(site: Site) -> str:
+    engine = site.ledger.engine
+    known = sum(site.ledger.balance().studies.values())
+    return f"{engine.url.render_as_string(hide_password=True)}, schema {current(engine)}, {known:,} studies"
+
+
+def _bucket(site: Site) -> str:
+    first = len(list(islice(site.bucket.list(), 1)))
+    return f"{site.bucket.name} answers" + ("" if first else ", but holds no object: is the prefix right?")
+
+
+def _cache(site: Site) -> str:
+    free = shutil.disk_usage(site.views).free
+    if not os.access(site.views, os.W_OK):
+        raise UsageError(f"{str(site.views)!r} may not be written; set NIGHTREAD_CACHE to a folder that may")
+    if free < LEAST_FREE:
+        raise UsageError(f"{str(site.views)!r} has {free / 1e9:.1f} GB left; free some, or set NIGHTREAD_CACHE")
+    return f"{site.views}, {free / 1e9:,.0f} GB free"
+
+
+def _names(site: Site) -> str:
+    if site.settings.clear_text:
+        return "patient id, name and accession are stored in CLEAR TEXT, as the site switched on"
+    site.ledger.pin("pseudonyms", site.pseudonyms.fingerprint)
+    return "patient id, name and accession are stored as pseudonyms under this site's key"
+
+
+def _model(site: Site) -> str:
+    manifest = site.manifest
+    return f"{manifest.label} ({manifest.architecture}), {manifest.license}"
+
+
+def _device(site: Site) -> str:
+    captioner = site.load_captioner()
+    return f"{captioner.device_name}, {captioner.dtype}"
+
+
+def _decoders(_site: Site) -> str:
+    from pipeline.codecs import decoder_matrix  # noqa: PLC0415
+
+    missing = [name for name, there in decoder_matrix().items() if not there]
+    if missing:
+        raise UsageError(
+            f"no decoder for {', '.join(missing)}; reinstall: pip install --force-reinstall imagecodecs"
+        )
+    return ", ".join(decoder_matrix())
+
+
+CHECKS: dict[str, Callable[[Site], str]] = {
+    "database": _database,
+    "bucket": _bucket,
+    "cache": _cache,
+    "names": _names,
+    "model": _model,
+    "device": _device,
+    "decoders": _decoders,
+}
