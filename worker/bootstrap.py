@@ -23,7 +23,6 @@ from pipeline.errors import UsageError
 from pipeline.manifest import Manifest, load_manifest
 from pipeline.viewcache import require_outside
 from worker.captioning import Bench, CaptionThread
-from worker.code_version import code_version
 from worker.conversions import Conversions
 from worker.converter import ConverterSpec, open_desk
 from worker.local import LocalRun, Progress, Throughput
@@ -132,7 +131,7 @@ def local_run(
         pool = ConverterPool(spec, processes=site.settings.cores, depth=DEPTH)
         throughput = Throughput()
         try:
-            bench = _bench(site, spec, owner)
+            bench = caption_bench(site, spec, owner)
             captions = CaptionThread(bench, limit=limit, on_settled=throughput.count)
         except BaseException:
             pool.close()
@@ -161,7 +160,7 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _bench(site: Site, spec: ConverterSpec, owner: str) -> Bench:
+def caption_bench(site: Site, spec: ConverterSpec, owner: str) -> Bench:
     captioner = site.load_captioner()
     manifest = site.manifest
     model_version_id = site.registry.register_model(_model_fact(manifest))
