@@ -161,6 +161,7 @@ def worker_name() -> str:
 
 
 def caption_bench(site: Site, spec: ConverterSpec, owner: str) -> Bench:
+    """Load the model and open a run under which its reports are stored."""
     captioner = site.load_captioner()
     manifest = site.manifest
     model_version_id = site.registry.register_model(_model_fact(manifest))

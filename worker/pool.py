@@ -59,6 +59,11 @@ class ConverterPool:
         """Objects given that have no outcome yet."""
         return sum(len(converter.queue) for converter in self._converters)
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The processes' ids, for whoever watches them."""
+        return tuple(converter.process.pid or 0 for converter in self._converters)
+
     def submit(self, chunk: Sequence[ObjectWork]) -> None:
         """Share objects among the processes, the least busy first."""
         remaining = list(chunk)

@@ -1,0 +1,103 @@
+"""Converting processes die as real processes do: the object in hand is known, and its neighbours go on."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from db.records import ObjectOutcome, ObjectState, ObjectWork
+from pipeline.bucket import open_bucket
+from pipeline.study import Preprocessing
+from tests.archives import write_studies
+from worker.converter import ConverterSpec
+from worker.pool import ConverterPool
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> ConverterSpec:
+    write_studies(tmp_path / "archive", 4)
+    (tmp_path / "views").mkdir()
+    return ConverterSpec(
+        source=str(tmp_path / "archive"),
+        views=tmp_path / "views",
+        preprocessing=Preprocessing(height=64, width=64, fit="squash"),
+        pseudonym_key=b"test",
+        object_seconds=10,
+        object_memory=800_000_000,
+    )
+
+
+@pytest.fixture
+def pool(spec: ConverterSpec) -> Iterator[ConverterPool]:
+    pool = ConverterPool(spec, processes=1, depth=8)
+    yield pool
+    pool.close()
+
+
+def _work(spec: ConverterSpec, attempts: int = 0) -> list[ObjectWork]:
+    bucket = open_bucket(spec.source)
+    return [
+        ObjectWork(
+            object_id=number,
+            bucket=bucket.name,
+            key=ref.key,
+            etag=ref.etag,
+            size=ref.size,
+            last_modified=datetime.now(UTC),
+            attempts=attempts,
+        )
+        for number, ref in enumerate(bucket.list())
+    ]
+
+
+def _collect(pool: ConverterPool) -> dict[int, ObjectOutcome]:
+    outcomes: dict[int, ObjectOutcome] = {}
+    deadline = time.monotonic() + 60
+    while pool.in_hand and time.monotonic() < deadline:
+        outcomes |= {outcome.object_id: outcome for outcome in pool.collect(timeout=1)}
+    assert not pool.in_hand
+    return outcomes
+
+
+def _end_with(pool: ConverterPool, number: signal.Signals, work: list[ObjectWork]) -> None:
+    """Give work to a stopped process, then end it: the first object is in its hand."""
+    (pid,) = pool.pids
+    os.kill(pid, signal.SIGSTOP)
+    pool.submit(work)
+    os.kill(pid, number)
+    os.kill(pid, signal.SIGCONT)
+
+
+def test_every_object_has_one_outcome(pool: ConverterPool, spec: ConverterSpec) -> None:
+    work = _work(spec)
+    assert pool.room == 8
+    pool.submit(work)
+    outcomes = _collect(pool)
+    assert {outcome.state for outcome in outcomes.values()} == {ObjectState.CONVERTED}
+    assert len(outcomes) == len(work) == 8
+
+
+def test_a_killed_process_is_replaced_and_its_object_tried_again(pool: ConverterPool, spec: ConverterSpec) -> None:
+    _end_with(pool, signal.SIGKILL, _work(spec))
+    outcomes = _collect(pool)
+    assert outcomes[0].state is ObjectState.PENDING
+    assert outcomes[0].reason == "the converting process ended with SIGKILL"
+    assert {outcomes[number].state for number in range(1, 8)} == {ObjectState.CONVERTED}
+
+
+def test_an_object_that_kills_twice_fails(pool: ConverterPool, spec: ConverterSpec) -> None:
+    _end_with(pool, signal.SIGSEGV, _work(spec, attempts=1)[:1])
+    outcome = _collect(pool)[0]
+    assert outcome.state is ObjectState.FAILED
+    assert outcome.reason == "converting it ended its process 2 times, at last with SIGSEGV"
+
+
+def test_an_object_over_its_cpu_time_fails_at_once(pool: ConverterPool, spec: ConverterSpec) -> None:
+    _end_with(pool, signal.SIGXCPU, _work(spec)[:1])
+    outcome = _collect(pool)[0]
+    assert outcome.state is ObjectState.FAILED
+    assert outcome.reason == "converting it took more than 10 s of CPU time; it was given up"
