@@ -23,8 +23,12 @@ def configure_logs(level: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_stderr,
     )
+
+
+def _stderr(*_arguments: object) -> structlog.PrintLogger:
+    return structlog.PrintLogger(sys.stderr)  # looked up each time: a progress bar puts itself in between
 
 
 def _as_is(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
