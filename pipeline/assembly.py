@@ -1,0 +1,143 @@
+"""A study's converted instances to the views that a model sees: which is the frontal, which the lateral, and why not
+the others. Also whether a model accepts the study at all.
+
+Deterministic: the order in which instances arrive changes nothing. Knows headers' facts only, no pixels; a wrong
+View Position is believed.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipeline.study import Projection
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """A converted instance, as far as choosing needs it."""
+
+    id: int  # the caller's
+    sop_instance_uid: str
+    projection: Projection
+    projection_source: str
+    rows: int
+    columns: int
+    body_part_examined: str
+    modality: str
+    last_modified: datetime
+    sha256: str  # of the object's bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepts:
+    """What a model was made for; part of its manifest. Body parts in upper case; "" means one that is not stated."""
+
+    modalities: tuple[str, ...]
+    body_parts: tuple[str, ...]
+    requires: tuple[str, ...]  # "frontal", "lateral": views without which the model does not report
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """What became of one instance."""
+
+    id: int
+    used: bool
+    reason: str  # the role when used, else why not
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Assembly:
+    """The chosen views by candidate id, and one choice for each candidate, in order of id."""
+
+    frontal: int | None
+    lateral: int | None
+    choices: tuple[Choice, ...]
+    notes: tuple[str, ...] = ()
+
+
+def assemble(candidates: tuple[Candidate, ...], accepts: Accepts, *, label: str) -> Assembly:
+    """Choose the views. `label` names the model in reasons, e.g. "starter 1"."""
+    reasons: dict[int, str] = {}
+    fit = [one for one in candidates if not _set_aside(one, _unfit(one, accepts, label), reasons)]
+    distinct = _newest_of_each(fit, reasons)
+    frontal, note = _frontal(distinct)
+    lateral = _best([one for one in distinct if one.projection is Projection.LATERAL])
+    roles = {one.id: role for one, role in ((frontal, f"frontal{note}"), (lateral, "lateral")) if one}
+    for one in distinct:
+        reasons.setdefault(one.id, _left_over(one, frontal, lateral))
+    choices = tuple(
+        Choice(id=one.id, used=one.id in roles, reason=roles.get(one.id) or reasons[one.id])
+        for one in sorted(candidates, key=lambda one: one.id)
+    )
+    return Assembly(
+        frontal=frontal.id if frontal else None,
+        lateral=lateral.id if lateral else None,
+        choices=choices,
+        notes=(f"frontal view{note}",) if note else (),
+    )
+
+
+def refusal(
+    candidates: tuple[Candidate, ...], assembly: Assembly, accepts: Accepts, *, label: str
+) -> str | None:
+    """Why the model does not report this study; None when it does."""
+    if not candidates:
+        return "no image for this model"
+    unfit = [_unfit(one, accepts, label) for one in candidates]
+    if all(unfit):
+        return "; ".join(sorted({reason for reason in unfit if reason}))
+    present = {"frontal": assembly.frontal, "lateral": assembly.lateral}
+    missing = [view for view in accepts.requires if present.get(view) is None]
+    return f"no {' and no '.join(missing)} view, which {label} requires" if missing else None
+
+
+def _unfit(one: Candidate, accepts: Accepts, label: str) -> str:
+    """Why the model does not accept the instance; "" when it does."""
+    if one.modality and one.modality not in accepts.modalities:
+        return f"Modality {one.modality} is not for {label}"
+    if one.body_part_examined not in accepts.body_parts:
+        return f"{one.body_part_examined or 'an unstated body part'} is not for {label}"
+    return ""
+
+
+def _set_aside(one: Candidate, reason: str, reasons: dict[int, str]) -> bool:
+    if reason:
+        reasons[one.id] = reason
+    return bool(reason)
+
+
+def _newest_of_each(candidates: list[Candidate], reasons: dict[int, str]) -> list[Candidate]:
+    """One candidate for each SOP Instance UID: the newest; the lowest id where the bytes are the same."""
+    chosen: dict[str, Candidate] = {}
+    for one in sorted(candidates, key=lambda one: (one.last_modified, one.id)):
+        earlier = chosen.get(one.sop_instance_uid)
+        if earlier is None:
+            chosen[one.sop_instance_uid] = one
+        elif earlier.sha256 == one.sha256:
+            reasons[one.id] = "the same object again"
+        else:
+            reasons[earlier.id] = "replaced by a newer version of the same instance"
+            chosen[one.sop_instance_uid] = one
+    return sorted(chosen.values(), key=lambda one: one.id)
+
+
+def _frontal(candidates: list[Candidate]) -> tuple[Candidate | None, str]:
+    stated = _best([one for one in candidates if one.projection is Projection.FRONTAL])
+    if stated is not None:
+        return stated, ""
+    unknown = _best([one for one in candidates if one.projection is Projection.UNKNOWN])
+    return unknown, ", taken for it: its projection is unknown" if unknown else ""
+
+
+def _best(candidates: list[Candidate]) -> Candidate | None:
+    """The largest matrix, then the latest, then the highest id."""
+    return max(candidates, key=lambda one: (one.rows * one.columns, one.last_modified, one.id), default=None)
+
+
+def _left_over(one: Candidate, frontal: Candidate | None, lateral: Candidate | None) -> str:
+    winner = lateral if one.projection is Projection.LATERAL else frontal
+    if one.projection is Projection.UNKNOWN and frontal and frontal.projection is Projection.FRONTAL:
+        return "projection unknown, and there is a frontal view"
+    if winner is not None and winner.rows * winner.columns > one.rows * one.columns:
+        return f"a larger {one.projection} view was chosen"
+    return f"a later {one.projection} view of the same size was chosen"

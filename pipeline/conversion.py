@@ -1,0 +1,99 @@
+"""The one place that orders the steps: an object's bytes become a view, or a reason why not.
+
+Reads the header first; what the gate refuses is left at that, and costs one small read. Otherwise the rest is read
+once and hashed on the way. Bad bytes never raise: whatever they provoke becomes `Refused`. What the stream itself
+raises (`Unavailable`, `ObjectChanged`) is not the bytes' fault and passes through.
+
+Assumes one object at a time and, for hostile ones, a process whose memory is limited by its owner.
+"""
+
+from typing import BinaryIO
+
+from pipeline.attributes import Attributes
+from pipeline.codecs import decode
+from pipeline.dicom import AFTER_IDENTITY, IDENTITY_TAGS, PIXEL_TAGS, Opening, header_of, open_data_set, refusal
+from pipeline.dicom import BURNED_IN, PIXEL_DATA
+from pipeline.elements import UNDEFINED
+from pipeline.errors import BadObject, NotForUs, Unavailable
+from pipeline.layout import LAYOUT_TAGS, layout_of
+from pipeline.pixels import RENDER_TAGS, render
+from pipeline.source import Source
+from pipeline.study import Conversion, Converted, Header, Preprocessing, Refused
+
+LATER_TAGS = LAYOUT_TAGS | RENDER_TAGS | IDENTITY_TAGS | {BURNED_IN}
+
+
+def convert(stream: BinaryIO, *, size: int, preprocessing: Preprocessing) -> Conversion:
+    """Convert one object of `size` bytes."""
+    work = _Work(Source(stream, size), preprocessing)
+    try:
+        return work.run()
+    except NotForUs as error:
+        return Refused(failed=False, reason=str(error), header=work.header)
+    except BadObject as error:
+        return Refused(failed=True, reason=str(error), header=work.header)
+    except (Unavailable, KeyboardInterrupt, SystemExit):
+        raise
+    except MemoryError:
+        return Refused(failed=True, reason="decoding needs more memory than there is", header=work.header)
+    # The only wide net: decoders meet hostile bytes here, and native ones raise even outside Exception (a Rust
+    # panic does). Its cost, a fault of our own counted against an object, shows as many objects with one reason.
+    except BaseException as error:  # noqa: BLE001
+        return Refused(failed=True, reason=f"cannot be decoded ({_where(error)})", header=work.header)
+
+
+def _where(error: BaseException) -> str:
+    """The kind of error and the decoder; never its text, which may quote the object."""
+    return f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+
+
+class _Work:
+    """One conversion; keeps the header as far as it was read for whoever gives the reason."""
+
+    def __init__(self, source: Source, preprocessing: Preprocessing) -> None:
+        self.header: Header | None = None
+        self._source = source
+        self._preprocessing = preprocessing
+
+    def run(self) -> Converted:
+        opening = open_data_set(self._source)
+        facts = self._read_header(opening)
+        layout = layout_of(facts)
+        element = opening.walker.pending()
+        if element is None:
+            raise BadObject("no pixel data: the object ends after its header")
+        if element.tag != PIXEL_DATA:
+            raise NotForUs("no integer pixels: the pixel data is of floating point")
+        data = self._source.rest()
+        if element.length != UNDEFINED:
+            data = data[: element.length]
+        frame = decode(
+            data,
+            layout,
+            transfer_syntax=opening.transfer_syntax,
+            encapsulated=element.length == UNDEFINED,
+            vr=element.vr,
+        )
+        view = render(frame, facts, self._preprocessing)
+        assert self.header is not None
+        return Converted(header=self.header, view=view, sha256=self._source.sha256())
+
+    def _read_header(self, opening: Opening) -> Attributes:
+        """In two steps, so that another modality's object is refused before its longer half is fetched."""
+        big = opening.walker.big_endian
+        elements = opening.walker.walk(IDENTITY_TAGS, until=AFTER_IDENTITY)
+        self._judge(Attributes(elements, big_endian=big), opening)
+        elements |= opening.walker.walk(LATER_TAGS, until=PIXEL_TAGS)
+        facts = Attributes(elements, big_endian=big)
+        self._judge(facts, opening)
+        header = self.header
+        assert header is not None
+        if not header.study_instance_uid or not header.sop_instance_uid:
+            raise BadObject("no usable Study or SOP Instance UID")
+        return facts
+
+    def _judge(self, facts: Attributes, opening: Opening) -> None:
+        self.header = header_of(facts, opening)
+        reason = refusal(self.header, facts)
+        if reason is not None:
+            raise NotForUs(reason)

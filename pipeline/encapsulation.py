@@ -1,0 +1,62 @@
+"""The first frame out of encapsulated pixel data (PS3.5 A.4): an offset table, then fragments.
+
+Only the first frame is looked for, and only as many fragments as it has: a claim of a million frames or a million
+empty fragments costs nothing. Knows no compression beyond the marker that ends JPEG's codestreams.
+"""
+
+from collections.abc import Iterator
+from struct import unpack_from
+
+from pipeline.codestream import END, TAIL
+from pipeline.errors import BadObject
+
+ITEM, SEQUENCE_END = 0xFFFEE000, 0xFFFEE0DD
+FRAGMENT_BUDGET = 20_000
+
+
+def first_frame(data: memoryview, frames: int) -> bytes:
+    """The first frame's bytes, from the value of an encapsulated Pixel Data element."""
+    table, first = _offset_table(data)
+    if frames == 1:
+        return b"".join(_fragments(data, first, len(data)))
+    if len(table) >= 2 and first < first + table[1] <= len(data):
+        return b"".join(_fragments(data, first, first + table[1]))
+    return _until_end_marker(data, first)
+
+
+def _until_end_marker(data: memoryview, first: int) -> bytes:
+    """Without offsets: the fragments up to one that ends as a codestream does; the first one if none does."""
+    parts: list[bytes] = []
+    for fragment in _fragments(data, first, len(data)):
+        parts.append(fragment)
+        if END in fragment[-TAIL:]:
+            return b"".join(parts)
+    return parts[0] if parts else b""
+
+
+def _offset_table(data: memoryview) -> tuple[tuple[int, ...], int]:
+    if len(data) < 8:
+        raise BadObject("encapsulated pixel data truncated: no offset table")
+    tag, length = _item(data, 0)
+    if tag != ITEM:
+        raise BadObject("the pixel data should be encapsulated, but holds no items")
+    count = min(length, 8, max(0, len(data) - 8)) // 4
+    return unpack_from(f"<{count}L", data, 8), 8 + length
+
+
+def _fragments(data: memoryview, start: int, end: int) -> Iterator[bytes]:
+    for _ in range(FRAGMENT_BUDGET):
+        if start + 8 > end:
+            return
+        tag, length = _item(data, start)
+        if tag != ITEM:
+            return
+        # A last fragment may claim more than there is; whether that hurts, its codestream's end tells.
+        yield bytes(data[start + 8 : start + 8 + length])
+        start += 8 + length
+    raise BadObject(f"one frame in more than {FRAGMENT_BUDGET} fragments")
+
+
+def _item(data: memoryview, at: int) -> tuple[int, int]:
+    group, number, length = unpack_from("<HHL", data, at)
+    return group << 16 | number, length
