@@ -5,13 +5,13 @@ drawn once each and summed, as attenuation along a ray sums. This module knows n
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Plane: TypeAlias = NDArray[np.float32]
+Plane: TypeAlias = NDArray[Any]  # [size, size], floating
 Points: TypeAlias = Sequence[tuple[float, float]]
 Curve: TypeAlias = NDArray[np.float32]  # [points, 2] (x, y)
 Stroke: TypeAlias = tuple[Curve, float, float]  # along it, its width, its weight 0..1
@@ -105,7 +105,7 @@ class Canvas:
         return total
 
     def _fixed(self, curve: Curve) -> NDArray[np.int32]:
-        return np.round(curve * self.size * 2**_SUBPIXEL).astype(np.int32)
+        return np.asarray(np.round(curve * self.size * 2**_SUBPIXEL), dtype=np.int32)
 
 
 def _plane(values: object) -> Plane:

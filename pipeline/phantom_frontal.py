@@ -23,7 +23,7 @@ def frontal(anatomy: Anatomy, canvas: Canvas) -> Plane:
     lungs = {side: canvas.area(_lung(anatomy, side)) for side in _SIGN}
     air = np.maximum(lungs["right"], lungs["left"])
     depth = canvas.solid(air, depth=0.014) * (0.95 + 0.03 * canvas.cloud(rng, cells=5))
-    return (
+    total: Plane = (
         _body(anatomy, canvas)
         - 0.56 * depth * (1 - _fluid(anatomy, canvas))
         + _middle(anatomy, canvas, canvas.blur(air, 0.006))
@@ -33,6 +33,7 @@ def frontal(anatomy: Anatomy, canvas: Canvas) -> Plane:
         + _disease(anatomy, canvas, lungs, rng)
         + _devices(anatomy, canvas)
     )
+    return total
 
 
 _SIGN: dict[Side, int] = {"right": -1, "left": 1}

@@ -18,7 +18,7 @@ def lateral(anatomy: Anatomy, canvas: Canvas) -> Plane:
     rng = np.random.default_rng((anatomy.seed, 2))
     lung = canvas.area(_lung(anatomy))
     depth = canvas.solid(lung, depth=0.02) * (0.95 + 0.03 * canvas.cloud(rng, cells=5))
-    return (
+    total: Plane = (
         _body(canvas)
         - 0.6 * depth * (1 - _fluid(anatomy, canvas))
         + _middle(anatomy, canvas)
@@ -28,6 +28,7 @@ def lateral(anatomy: Anatomy, canvas: Canvas) -> Plane:
         + _disease(anatomy, canvas, lung, rng)
         + _devices(anatomy, canvas)
     )
+    return total
 
 
 def _lung(anatomy: Anatomy) -> Curve:

@@ -32,8 +32,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-Gray: TypeAlias = NDArray[np.float32]
-Stored: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
+Gray: TypeAlias = NDArray[Any]  # floating
+Stored: TypeAlias = NDArray[Any]  # uint8 or uint16
 Voi: TypeAlias = Literal["window", "sigmoid", "lut", "none"]
 Told: TypeAlias = Literal["ViewPosition", "ViewCodeSequence", "PatientOrientation", "nothing"]
 
@@ -176,7 +176,7 @@ def _quantize(ds: Dataset, gray: Gray, storage: Storage) -> Stored:
         ds.WindowCenter, ds.WindowWidth = [round((low + high) / 2), round(top / 2)], [round(high - low), top]
         ds.WindowCenterWidthExplanation = ["NORMAL", "WIDE"]
     kind = np.uint8 if storage.bits == _BYTE else np.uint16
-    return np.clip(np.rint(values), 0, top).astype(kind)
+    return np.asarray(np.clip(np.rint(values), 0, top), dtype=kind)
 
 
 def _lut(low: float, high: float) -> Dataset:

@@ -42,7 +42,7 @@ _STORED = (  # transfer syntax and bits; those that store raw pixels come with f
     (ExplicitVRBigEndian, 16),
     (JPEGLSLossless, 10),
     (RLELossless, 8),
-    (JPEG2000Lossless, 16),
+    (JPEG2000Lossless, 10),
     (DeflatedExplicitVRLittleEndian, 14),
     (JPEGLosslessSV1, 14),
     (JPEGBaseline8Bit, 8),
@@ -56,6 +56,7 @@ _RAW = (
     RLELossless,
 )
 _VOI: tuple[Voi, ...] = ("window", "window", "none", "sigmoid", "window", "lut", "none")
+_LARGE = frozenset((2, 5, 26, 47))  # studies with large images
 _DEEPEST = 16  # bits; a look-up table for it is longer than an element may be
 _TOLD: tuple[Told, ...] = (
     "ViewPosition",
@@ -143,7 +144,7 @@ class _Maker:
     def chest(self, number: int, *, lateral: bool = True) -> _Contents:
         patient, anatomy = self._patient(number), invent(1000 * self._seed + number)
         storage, folder = _storage(number), _folder(patient)
-        views = ("frontal", "lateral") if lateral else ("frontal",)
+        views: tuple[Projection, ...] = ("frontal", "lateral") if lateral else ("frontal",)
         return patient.study_uid, [
             DemoObject(
                 key=f"{folder}/IM{n:03d}.dcm",
@@ -209,7 +210,7 @@ class _Maker:
     def _picture(self, anatomy: Anatomy, view: Projection, number: int, storage: Storage) -> Gray:
         rng = np.random.default_rng((self._seed, number, view == "frontal"))
         rows = int(rng.integers(640, 690 if storage.syntax in _RAW else 880))
-        rows = round(self._scale * (rows if (number + 14) % 16 else 1400))
+        rows = round(self._scale * (1400 if number in _LARGE else rows))
         columns = round(rows * rng.uniform(0.86, 0.97))
         return radiograph(anatomy, view, rows=rows, columns=columns, noise=float(rng.uniform(0.002, 0.004)))
 
