@@ -91,10 +91,14 @@ class DemoStudy:
 
 
 def invented_studies(count: int, seed: int, scale: float) -> Iterator[tuple[DemoStudy, list[DemoObject]]]:
-    """`count` ordinary studies, then the surprises."""
+    """`count` ordinary studies (every eleventh does not tell its views), then the surprises."""
     maker = _Maker(seed, scale)
     for number in range(count):
-        yield _settle("chest", maker.chest(number, lateral=(number + 1) % 5 > 0), ("reported",), "a report")
+        contents = maker.chest(number, lateral=(number + 1) % 5 > 0)
+        if _storage(number).told == "nothing":
+            yield _settle("view not told", contents, ("reported", "skipped"), "a report, or that no view is known")
+        else:
+            yield _settle("chest", contents, ("reported",), "a report")
     yield from _surprises(maker, count)
 
 
