@@ -13,14 +13,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import Engine
+
 from db.engine import open_engine
 from db.ledger import Ledger
 from db.records import InferenceRunFact, ModelVersionFact
 from db.registry import Registry
 from db.schema import require_current
+from pipeline.assembly import Accepts
 from pipeline.bucket import Bucket, open_bucket
 from pipeline.errors import UsageError
-from pipeline.manifest import Manifest, load_manifest
+from pipeline.manifest import (
+    REQUIRED,
+    TOKENIZER,
+    Manifest,
+    canonical_sha256,
+    decoding_sha256,
+    load_manifest,
+    preprocessing_sha256,
+)
 from pipeline.viewcache import require_outside
 from worker.captioning import Bench, CaptionThread
 from worker.conversions import Conversions
@@ -44,19 +55,24 @@ class Site:
     settings: Settings
 
     @cached_property
-    def ledger(self) -> Ledger:
-        """The ledger, its schema current; an empty database is upgraded."""
+    def engine(self) -> Engine:
+        """The database, its schema current; an empty one is upgraded."""
         settings = self.settings
         if not settings.database_url:
             _make_folder(settings.home, "NIGHTREAD_HOME")
         engine = open_engine(settings.database)
         require_current(engine, upgrade_empty=True)
-        return Ledger(engine)
+        return engine
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """What there is to do, and what became of it."""
+        return Ledger(self.engine)
 
     @cached_property
     def registry(self) -> Registry:
         """Model versions and runs, in the same database."""
-        return Registry(self.ledger.engine)
+        return Registry(self.engine)
 
     @cached_property
     def bucket(self) -> Bucket:
@@ -125,7 +141,7 @@ def local_run(
     """A run that is ready to go, under the run lock."""
     with site.ledger.run_lock("run"):
         site.ledger.free_leases("run:")
-        site.ledger.pin("pseudonyms", site.pseudonyms.fingerprint)
+        site.registry.pin("pseudonyms", site.pseudonyms.fingerprint)
         owner = f"run:{worker_name()}"
         spec = site.converter_spec
         pool = ConverterPool(spec, processes=site.settings.cores, depth=DEPTH)
@@ -170,23 +186,60 @@ def caption_bench(site: Site, spec: ConverterSpec, owner: str) -> Bench:
         ledger=site.ledger,
         desk=open_desk(spec),
         captioner=captioner,
-        accepts=manifest.accepts,
-        model=manifest.label,
+        accepts=accepts_of(manifest),
+        model=manifest.title,
         batch_size=site.settings.batch_size,
         owner=owner,
         lease_seconds=site.settings.lease_seconds,
         run_id=run_id,
         model_version_id=model_version_id,
-        decoding_sha256=manifest.decoding_sha256,
+        decoding_sha256=decoding_sha256(manifest.decoding),
+    )
+
+
+def accepts_of(manifest: Manifest) -> Accepts:
+    """What the model was made for, as choosing its views needs it."""
+    accepts = manifest.accepts
+    views = {"frontal": accepts.frontal, "lateral": accepts.lateral}
+    return Accepts(
+        modalities=accepts.modalities,
+        body_parts=accepts.body_parts,
+        requires=tuple(view for view, need in views.items() if need == REQUIRED),
     )
 
 
 def _model_fact(manifest: Manifest) -> ModelVersionFact:
-    raise NotImplementedError
+    return ModelVersionFact(
+        name=manifest.name,
+        version=manifest.version,
+        device_uid=manifest.device_uid,
+        architecture=manifest.architecture,
+        weights_sha256=manifest.weights_sha256,
+        tokenizer_sha256=manifest.sha256[TOKENIZER],
+        preprocessing_sha256=preprocessing_sha256(manifest.preprocessing),
+        training_manifest_sha256=canonical_sha256(manifest.training),
+        git_commit=str(manifest.training.get("git_commit", "")),
+        metrics=manifest.metrics,
+        license=manifest.licence,
+    )
 
 
 def _run_fact(site: Site, captioner: "Captioner", model_version_id: int) -> InferenceRunFact:
-    raise NotImplementedError
+    import torch  # noqa: PLC0415
+
+    return InferenceRunFact(
+        model_version_id=model_version_id,
+        worker=worker_name(),
+        device=captioner.device_name,
+        driver=captioner.driver,
+        torch_version=torch.__version__,
+        dtype=captioner.dtype,
+        batch_size=site.settings.batch_size,
+        decoding=captioner.decoding,
+        decoding_sha256=decoding_sha256(site.manifest.decoding),
+        code_version=code_version(),
+        trigger="run",
+    )
 
 
 def _make_folder(folder: Path, variable: str) -> None:

@@ -51,7 +51,7 @@ def _try(name: str, check: Callable[[Site], str], site: Site) -> Check:
 
 
 def _database(site: Site) -> str:
-    engine = site.ledger.engine
+    engine = site.engine
     known = sum(site.ledger.balance().studies.values())
     return f"{engine.url.render_as_string(hide_password=True)}, schema {current(engine)}, {known:,} studies"
 
@@ -73,13 +73,13 @@ def _cache(site: Site) -> str:
 def _names(site: Site) -> str:
     if site.settings.clear_text:
         return "patient id, name and accession are stored in CLEAR TEXT, as the site switched on"
-    site.ledger.pin("pseudonyms", site.pseudonyms.fingerprint)
+    site.registry.pin("pseudonyms", site.pseudonyms.fingerprint)
     return "patient id, name and accession are stored as pseudonyms under this site's key"
 
 
 def _model(site: Site) -> str:
     manifest = site.manifest
-    return f"{manifest.label} ({manifest.architecture}), {manifest.license}"
+    return f"{manifest.title} ({manifest.architecture}), {manifest.licence}"
 
 
 def _device(site: Site) -> str:

@@ -32,7 +32,6 @@ class Progress:
     """Where the run stands."""
 
     listed: int  # objects seen in the bucket
-    objects_left: int  # waiting for conversion
     studies_known: int  # in the ledger
     studies_done: int  # of them: reported, skipped or failed
     failed: int  # of them
@@ -164,9 +163,8 @@ class LocalRun:
         self.on_progress(
             Progress(
                 listed=self._listed,
-                objects_left=counts.objects_waiting,
                 studies_known=counts.known,
-                studies_done=counts.reported + counts.skipped + counts.failed,
+                studies_done=counts.known - counts.waiting,
                 failed=counts.failed,
                 settled=self.throughput.settled,
                 seconds=self.throughput.seconds,

@@ -56,7 +56,7 @@ def caption_paths(settings: Settings, paths: Sequence[Path], *, as_json: bool) -
         raise NightreadError(f"none of the {len(files)} files is an image that reports are made from; see above")
     study = _choose(views, site.manifest)
     (outcome,) = site.load_captioner().caption([study])
-    return _tell(outcome, site.manifest.label, as_json=as_json)
+    return _tell(outcome, site.manifest.title, as_json=as_json)
 
 
 def _choose(views: list[Converted], manifest: Manifest) -> Study:

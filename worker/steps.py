@@ -93,8 +93,8 @@ def intake(ledger: Ledger, bucket: Bucket, on_page: Callable[[int, int], None]) 
         page.append(ListedObject(key=ref.key, etag=ref.etag, size=ref.size, last_modified=ref.last_modified))
         if len(page) == PAGE:
             seen, new = seen + len(page), new + ledger.record_objects(bucket.name, page)
-            page.clear()
             on_page(seen, new)
+            page.clear()
     seen, new = seen + len(page), new + ledger.record_objects(bucket.name, page)
     on_page(seen, new)
     return seen
@@ -138,8 +138,9 @@ def convert_object(desk: Desk, work: ObjectWork) -> ObjectOutcome:
 
 def prepare(desk: Desk, work: RevisionWork, *, accepts: Accepts, model: str) -> Prepared | RevisionOutcome:
     """Choose a revision's views and load them; a study the model does not accept is settled here."""
-    assembly = assemble([_candidate(instance) for instance in work.instances], accepts=accepts, model=model)
-    if reason := refusal(assembly, accepts=accepts, model=model):
+    candidates = tuple(_candidate(instance) for instance in work.instances)
+    assembly = assemble(candidates, accepts, label=model)
+    if reason := refusal(candidates, assembly, accepts, label=model):
         return RevisionOutcome(revision_id=work.revision_id, state=RevisionState.SKIPPED, reason=reason)
     instances = {instance.instance_id: instance for instance in work.instances}
     try:

@@ -50,10 +50,9 @@ def progress_bar(*, shown: bool) -> Iterator[Callable[[local.Progress], None]]:
     task = bar.add_task("listing", total=0, rate=0.0, failed=0)
 
     def show(now: local.Progress) -> None:
-        stage = f"{now.objects_left:,} objects to convert" if now.objects_left else "captioning"
         bar.update(
             task,
-            description=stage if now.studies_known else f"{now.listed:,} objects listed",
+            description=f"{now.listed:,} objects",
             completed=now.studies_done,
             total=now.studies_known,
             rate=now.settled / now.seconds if now.seconds else 0.0,

@@ -1,0 +1,85 @@
+"""What a person asks of the ledger between runs: status, reports, retry, the schema. Function per command."""
+
+from dataclasses import asdict
+from typing import Any, Literal
+
+import click
+
+from db.engine import open_engine
+from db.entries import StudyEntry
+from db.schema import check, current, upgrade
+from worker.bootstrap import Site
+from worker.settings import Settings
+from worker.terminal import DRAFT, balance_as_json, print_balance, print_json, print_report
+
+
+def show_status(settings: Settings, *, failures: int, as_json: bool) -> None:
+    """The balance, and what failed, by the key or the study that a person can look for."""
+    ledger = Site(settings=settings).ledger
+    balance, failed = ledger.balance(), ledger.failures(failures)
+    if as_json:
+        print_json(
+            {
+                "notice": DRAFT,
+                "studies": balance.studies,
+                "objects": balance.objects,
+                "balance": balance_as_json(balance),
+                "failures": [asdict(failure) for failure in failed],
+            }
+        )
+        return
+    print_balance(balance)
+    for failure in failed:
+        where = f" {failure.bucket}/{failure.key}" if failure.key else ""
+        click.echo(f"{failure.kind} {failure.id}{where}: {failure.reason}")
+    if failed:
+        click.echo("`nightread retry` puts what failed back to work.")
+
+
+def show_reports(settings: Settings, *, last: int, as_json: bool) -> None:
+    """The newest drafts."""
+    entries = Site(settings=settings).ledger.newest_reports(last)
+    if as_json:
+        print_json({"notice": DRAFT, "reports": [_as_json(entry) for entry in entries]})
+        return
+    for entry in reversed(entries):
+        if entry.report:
+            print_report(
+                heading=f"Study {entry.study_id}, {entry.modality} of {entry.study_date or 'unknown date'}",
+                findings=entry.report.findings,
+                impression=entry.report.impression,
+                confidence=entry.report.confidence,
+                model=f"{entry.report.model_name} {entry.report.model_version}",
+            )
+    if not entries:
+        click.echo("There are no reports yet: `nightread run SOURCE` writes them.")
+
+
+def retry_failed(settings: Settings, *, what: Literal["objects", "studies", "all"]) -> None:
+    """Put what failed back to work."""
+    count = Site(settings=settings).ledger.retry(what=what)
+    click.echo(f"{count:,} put back to work; the next `nightread run` takes them.")
+
+
+def upgrade_schema(settings: Settings) -> None:
+    """Bring the schema to this version."""
+    engine = open_engine(settings.database)
+    upgrade(engine)
+    click.echo(f"The schema is at {current(engine)}.")
+
+
+def check_schema(settings: Settings) -> int:
+    """Tell how the schema differs from what this version expects."""
+    differences = check(open_engine(settings.database))
+    for line in differences or ["The schema is what this version expects."]:
+        click.echo(line)
+    return 1 if differences else 0
+
+
+def show_revision(settings: Settings) -> None:
+    """Print the schema's revision."""
+    click.echo(current(open_engine(settings.database)) or "(no schema: `nightread db upgrade` makes it)")
+
+
+def _as_json(entry: StudyEntry) -> dict[str, Any]:
+    return asdict(entry)
