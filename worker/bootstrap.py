@@ -17,20 +17,14 @@ from sqlalchemy import Engine
 
 from db.engine import open_engine
 from db.ledger import Ledger
-from db.records import InferenceRunFact, ModelVersionFact
 from db.registry import Registry
 from db.schema import require_current
-from pipeline.assembly import Accepts
 from pipeline.bucket import Bucket, open_bucket
 from pipeline.errors import UsageError
 from pipeline.manifest import (
-    REQUIRED,
-    TOKENIZER,
     Manifest,
-    canonical_sha256,
     decoding_sha256,
     load_manifest,
-    preprocessing_sha256,
 )
 from pipeline.viewcache import require_outside
 from worker.captioning import Bench, CaptionThread
@@ -38,6 +32,7 @@ from worker.conversions import Conversions
 from worker.converter import ConverterSpec, open_desk
 from worker.local import LocalRun, Progress, Throughput
 from worker.pool import ConverterPool
+from worker.provenance import accepts_of, model_fact, run_fact
 from worker.pseudonyms import Pseudonyms, load_key
 from worker.settings import Settings
 
@@ -180,8 +175,15 @@ def caption_bench(site: Site, spec: ConverterSpec, owner: str) -> Bench:
     """Load the model and open a run under which its reports are stored."""
     captioner = site.load_captioner()
     manifest = site.manifest
-    model_version_id = site.registry.register_model(_model_fact(manifest))
-    run_id = site.registry.start_run(_run_fact(site, captioner, model_version_id))
+    model_version_id = site.registry.register_model(model_fact(manifest))
+    run_id = site.registry.start_run(
+        run_fact(
+            captioner,
+            model_version_id=model_version_id,
+            worker=worker_name(),
+            batch_size=site.settings.batch_size,
+        )
+    )
     return Bench(
         ledger=site.ledger,
         desk=open_desk(spec),
@@ -194,51 +196,6 @@ def caption_bench(site: Site, spec: ConverterSpec, owner: str) -> Bench:
         run_id=run_id,
         model_version_id=model_version_id,
         decoding_sha256=decoding_sha256(manifest.decoding),
-    )
-
-
-def accepts_of(manifest: Manifest) -> Accepts:
-    """What the model was made for, as choosing its views needs it."""
-    accepts = manifest.accepts
-    views = {"frontal": accepts.frontal, "lateral": accepts.lateral}
-    return Accepts(
-        modalities=accepts.modalities,
-        body_parts=accepts.body_parts,
-        requires=tuple(view for view, need in views.items() if need == REQUIRED),
-    )
-
-
-def _model_fact(manifest: Manifest) -> ModelVersionFact:
-    return ModelVersionFact(
-        name=manifest.name,
-        version=manifest.version,
-        device_uid=manifest.device_uid,
-        architecture=manifest.architecture,
-        weights_sha256=manifest.weights_sha256,
-        tokenizer_sha256=manifest.sha256[TOKENIZER],
-        preprocessing_sha256=preprocessing_sha256(manifest.preprocessing),
-        training_manifest_sha256=canonical_sha256(manifest.training),
-        git_commit=str(manifest.training.get("git_commit", "")),
-        metrics=manifest.metrics,
-        license=manifest.licence,
-    )
-
-
-def _run_fact(site: Site, captioner: "Captioner", model_version_id: int) -> InferenceRunFact:
-    import torch  # noqa: PLC0415
-
-    return InferenceRunFact(
-        model_version_id=model_version_id,
-        worker=worker_name(),
-        device=captioner.device_name,
-        driver=captioner.driver,
-        torch_version=torch.__version__,
-        dtype=captioner.dtype,
-        batch_size=site.settings.batch_size,
-        decoding=captioner.decoding,
-        decoding_sha256=decoding_sha256(site.manifest.decoding),
-        code_version=code_version(),
-        trigger="run",
     )
 
 
