@@ -1,8 +1,8 @@
 """The one place that orders the steps: an object's bytes become a view, or a reason why not.
 
-Reads the header first; what the gate refuses is left at that, and costs one small read. Otherwise the rest is read
-once and hashed on the way. Bad bytes never raise: whatever they provoke becomes `Refused`. What the stream itself
-raises (`Unavailable`, `ObjectChanged`) is not the bytes' fault and passes through.
+Reads the header first; what the gate refuses is left at that, and costs one small read. Otherwise the rest is
+read once and hashed on the way. Bad bytes never raise: whatever they provoke becomes `Refused`. What the stream
+itself raises (`Unavailable`, `ObjectChanged`) is not the bytes' fault and passes through.
 
 Assumes one object at a time and, for hostile ones, a process whose memory is limited by its owner.
 """
@@ -11,8 +11,17 @@ from typing import BinaryIO
 
 from pipeline.attributes import Attributes
 from pipeline.codecs import decode
-from pipeline.dicom import AFTER_IDENTITY, IDENTITY_TAGS, PIXEL_TAGS, Opening, header_of, open_data_set, refusal
-from pipeline.dicom import BURNED_IN, PIXEL_DATA
+from pipeline.dicom import (
+    AFTER_IDENTITY,
+    BURNED_IN,
+    IDENTITY_TAGS,
+    PIXEL_DATA,
+    PIXEL_TAGS,
+    Opening,
+    header_of,
+    open_data_set,
+    refusal,
+)
 from pipeline.elements import UNDEFINED
 from pipeline.errors import BadObject, NotForUs, Unavailable
 from pipeline.layout import LAYOUT_TAGS, layout_of
