@@ -171,10 +171,11 @@ def _date(text: str) -> date | None:
 
 def refusal(header: Header, facts: Attributes) -> str | None:
     """Why this object is not for us, judged by what stands before its pixels; None when it is a radiograph."""
-    return _class_refusal(header) or _use_refusal(header, facts) or _species_refusal(facts)
+    return class_refusal(header) or _use_refusal(header, facts) or _species_refusal(facts)
 
 
-def _class_refusal(header: Header) -> str | None:
+def class_refusal(header: Header) -> str | None:
+    """The part of `refusal` that needs the first groups of the header only."""
     if header.sop_class_uid == DX_FOR_PROCESSING:
         return f"raw detector data: {_class_name(DX_FOR_PROCESSING)}"
     if header.sop_class_uid not in RADIOGRAPH_CLASSES:
