@@ -1,5 +1,6 @@
-"""A study's converted instances to the views that a model sees: which is the frontal, which the lateral, and why not
-the others. Also whether a model accepts the study at all.
+"""From a study's converted instances to a model's views: which is frontal, which lateral, and why not the others.
+
+Also: whether a model accepts the study at all.
 
 Deterministic: the order in which instances arrive changes nothing. Knows headers' facts only, no pixels; a wrong
 View Position is believed.
@@ -29,7 +30,7 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accepts:
-    """What a model was made for; part of its manifest. Body parts in upper case; "" means one that is not stated."""
+    """What a model was made for; part of its manifest. Body parts in upper case; "" means none is stated."""
 
     modalities: tuple[str, ...]
     body_parts: tuple[str, ...]
@@ -77,9 +78,7 @@ def assemble(candidates: tuple[Candidate, ...], accepts: Accepts, *, label: str)
     )
 
 
-def refusal(
-    candidates: tuple[Candidate, ...], assembly: Assembly, accepts: Accepts, *, label: str
-) -> str | None:
+def refusal(candidates: tuple[Candidate, ...], assembly: Assembly, accepts: Accepts, *, label: str) -> str | None:
     """Why the model does not report this study; None when it does."""
     if not candidates:
         return "no image for this model"

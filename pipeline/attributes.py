@@ -2,8 +2,8 @@
 
 Every value is coerced alone: garbage in one element is an absent value, never an exception and never a warning,
 since a header's values are patient data and must not reach a log. Text is decoded by the declared character set
-(PS3.3 C.12.1.1.2) where Python knows it, undecodable bytes become U+FFFD, control characters are dropped.
-Assumes elements as `pipeline.elements` reads them.
+(PS3.3 C.12.1.1.2) where Python knows it, undecodable bytes become U+FFFD, control characters are dropped. Assumes
+elements as `pipeline.elements` reads them.
 """
 
 import math

@@ -36,7 +36,7 @@ class Bucket(Protocol):
 def open_bucket(source: str) -> Bucket:
     """The bucket at `s3://bucket/prefix`, or the folder of that path; UsageError when it cannot be one.
 
-    A prefix is S3's: `s3://b/2024` also takes in `2024-old/…`; end it with a slash to mean a folder. S3's endpoint,
+    A prefix is S3's: `s3://b/2024` also takes in `2024-old/…`; end it with a slash to mean a folder. Endpoint,
     credentials, profile and region come the AWS way (AWS_ENDPOINT_URL, AWS_PROFILE, ~/.aws/…).
     """
     scheme, parted, rest = source.partition("://")

@@ -2,14 +2,14 @@
 
 Uncompressed samples are views of the buffer that was read. Compressed ones go through imagecodecs (libjpeg-turbo,
 CharLS, OpenJPEG, OpenJPH: one permissive set that decodes everything that any other does), but only after
-`pipeline.codestream` has compared the frame's own claims with the header's. The codestream decides which decoder is
-used: transfer syntaxes lie. Values come out as unsigned patterns; sign and mask are for `pipeline.values`.
+`pipeline.codestream` has compared the frame's own claims with the header's. The codestream decides which decoder
+is used: transfer syntaxes lie. Values come out as unsigned patterns; sign and mask are for `pipeline.values`.
 """
 
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import imagecodecs
 import numpy as np
@@ -26,11 +26,14 @@ _UID = "1.2.840.10008.1.2"
 NATIVE = frozenset({_UID, f"{_UID}.1", f"{_UID}.2", f"{_UID}.1.99"})
 EXPLICIT_BIG = f"{_UID}.2"
 RLE = f"{_UID}.5"
+RLE_HEADER = 64  # bytes
+WORD = 16  # bits
 DEFLATED_FRAME = f"{_UID}.8.1"
 HTJ2K_LOSSLESS = frozenset({f"{_UID}.4.201", f"{_UID}.4.202"})
 CODESTREAMS = HTJ2K_LOSSLESS | frozenset(
     f"{_UID}.4.{number}" for number in (50, 51, 53, 55, 57, 70, 80, 81, 90, 91, 92, 93, 203)
 )
+LUMA_FIRST = frozenset({"YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +63,7 @@ def decode(data: memoryview, layout: Layout, *, transfer_syntax: str, encapsulat
 def _native(data: memoryview, layout: Layout, *, big_endian: bool, vr: str) -> Patterns:
     if len(data) < layout.frame_bytes:
         raise BadObject(f"pixel data truncated: {len(data)} of {layout.frame_bytes} bytes")
-    if layout.bits_allocated == 16:
+    if layout.bits_allocated == WORD:
         values = np.frombuffer(data, ">u2" if big_endian else "<u2", layout.frame_bytes // 2)
         return _shaped(values.astype(np.uint16, copy=False), layout)
     if big_endian and vr == "OW":  # PS3.5 A.3: bytes in words, so every pair stands the wrong way round
@@ -96,15 +99,16 @@ def _compressed(frame: bytes, layout: Layout, transfer_syntax: str) -> tuple[Pat
     check(stream, frame, layout)
     decoder = _decoder(stream, layout, transfer_syntax)
     try:
-        values: NDArray[np.generic] = decoder(frame)
+        values = decoder(frame)
     except RuntimeError as error:  # every decoder of imagecodecs has its own kind of it
         raise BadObject(f"the {stream.kind} frame is damaged: its decoder gives up") from error
-    if values.shape[:2] != (layout.rows, layout.columns) or values.dtype.itemsize > 2:
+    if values.shape[:2] != (layout.rows, layout.columns) or values.dtype.itemsize > np.dtype(np.uint16).itemsize:
         raise BadObject(f"the {stream.kind} frame decoded to another size than it stated")
-    return values.view(np.uint8 if values.dtype.itemsize == 1 else np.uint16), _bits(stream, layout)
+    patterns: Patterns = values.view(np.uint8) if values.dtype.itemsize == 1 else values.view(np.uint16)
+    return patterns, _bits(stream, layout)
 
 
-def _decoder(stream: Codestream, layout: Layout, transfer_syntax: str) -> Callable[[bytes], NDArray[np.generic]]:
+def _decoder(stream: Codestream, layout: Layout, transfer_syntax: str) -> Callable[[bytes], NDArray[Any]]:
     if stream.kind == "JPEG-LS":
         return imagecodecs.jpegls_decode
     if stream.kind == "JPEG 2000":
@@ -128,12 +132,12 @@ def _rle(frame: bytes, layout: Layout) -> Patterns:
     """PS3.5 annex G: one segment per byte of a sample, most significant first, colours by plane."""
     width = layout.bits_allocated // 8
     count = int.from_bytes(frame[:4], "little")
-    if len(frame) < 64 or count != layout.samples * width:
+    if len(frame) < RLE_HEADER or count != layout.samples * width:
         raise BadObject(f"the RLE frame has {count} segments, the header needs {layout.samples * width}")
     dtype = np.dtype(np.uint8 if width == 1 else np.uint16)
     room = np.empty(layout.rows * layout.columns * layout.samples * width, np.uint8)
     try:
-        written = imagecodecs.dicomrle_decode(frame, dtype, out=room)
+        written = imagecodecs.dicomrle_decode(frame, dtype, out=room.data)
     except RuntimeError as error:
         raise BadObject("the RLE frame is damaged") from error
     if len(written) != len(room):
@@ -154,9 +158,15 @@ def _deflated(frame: bytes, layout: Layout) -> Patterns:
 def _grey(samples: Patterns, layout: Layout) -> tuple[Patterns, tuple[str, ...]]:
     """Colour becomes luma (ITU-R BT.601, as YBR has it): a radiograph in colour is a screenshot of one."""
     if layout.samples == 1:
-        return np.ascontiguousarray(samples), ()
+        return _contiguous(samples), ()
     note = (f"colour ({layout.photometric}) reduced to its luma",)
-    if samples.ndim == 2 or layout.photometric in ("YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420"):
-        return np.ascontiguousarray(samples if samples.ndim == 2 else samples[:, :, 0]), note
-    luma = samples @ np.array([0.299, 0.587, 0.114], np.float32)
-    return np.rint(luma).astype(samples.dtype), note
+    if samples.shape == (layout.rows, layout.columns):
+        return _contiguous(samples), note
+    if layout.photometric in LUMA_FIRST:
+        return _contiguous(samples[:, :, 0]), note
+    luma = np.rint(samples @ np.array([0.299, 0.587, 0.114], np.float32))
+    return (luma.astype(np.uint8) if samples.itemsize == 1 else luma.astype(np.uint16)), note
+
+
+def _contiguous(samples: Patterns) -> Patterns:
+    return samples if samples.flags.c_contiguous else samples.copy()

@@ -1,8 +1,8 @@
 """What a compressed frame says about itself, read from its own marker segments before any decoder sees it.
 
-Decoders believe these figures and allocate by them; a frame header of 65500×65500 costs some of them 30 seconds and
-6 GB, and a frame without its end is decoded to a half-black image without an error. So both are looked at here.
-JPEG: ISO 10918-1 B.2.2; JPEG-LS: ISO 14495-1 C.2.2; JPEG 2000: ISO 15444-1 A.5.1. Decodes nothing.
+Decoders believe these figures and allocate by them; a frame header of 65500×65500 costs some of them 30 seconds
+and 6 GB, and a frame without its end is decoded to a half-black image without an error. So both are looked at
+here. JPEG: ISO 10918-1 B.2.2; JPEG-LS: ISO 14495-1 C.2.2; JPEG 2000: ISO 15444-1 A.5.1. Decodes nothing.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,12 @@ from pipeline.layout import Layout
 JUNK_LIMIT = 512  # bytes before the first marker that some writers leave
 TAIL = 16  # bytes in which the end marker must stand: 219 of 220 real frames have their padding shorter
 END = b"\xff\xd9"  # EOI, and EOC of JPEG 2000
+MARK = 0xFF
+JPEG_LS_FRAME = 0xF7
+JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15 without DHT, JPG and DAC
+SCAN_OR_END = frozenset({0xD9, 0xDA})
+BARE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a segment
+LOWEST_PRECISION = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,11 +54,11 @@ def check(stream: Codestream, frame: bytes, layout: Layout) -> None:
             f"the {stream.kind} frame is {stream.columns} × {stream.rows} × {stream.samples}, "
             f"the header says {layout.columns} × {layout.rows} × {layout.samples}"
         )
-    if not 2 <= stream.precision <= layout.bits_allocated:
+    if not LOWEST_PRECISION <= stream.precision <= layout.bits_allocated:
         raise BadObject(
             f"the {stream.kind} frame has {stream.precision} bits, the header allocates {layout.bits_allocated}"
         )
-    if END not in frame[-TAIL:].rstrip(b"\0")[-TAIL:] and END not in frame.rstrip(b"\0")[-TAIL:]:
+    if END not in frame[-TAIL:]:
         raise BadObject(f"{stream.kind} codestream truncated: no end marker in the last {TAIL} bytes")
 
 
@@ -60,23 +66,23 @@ def _jpeg(frame: bytes, start: int) -> Codestream:
     at = start + 2
     while True:
         at, marker = _marker(frame, at)
-        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+        if marker == JPEG_LS_FRAME or marker in JPEG_FRAMES:
             precision, rows, columns, samples = _fields(">BHHB", frame, at + 2)
-            kind = "JPEG-LS" if marker == 0xF7 else "JPEG"
+            kind = "JPEG-LS" if marker == JPEG_LS_FRAME else "JPEG"
             return Codestream(
                 kind=kind, rows=rows, columns=columns, samples=samples, precision=precision, start=start
             )
-        if marker in (0xD9, 0xDA):
+        if marker in SCAN_OR_END:
             raise ValueError("the scan begins before the frame header")
-        if marker != 0x01 and not 0xD0 <= marker <= 0xD7:
+        if marker not in BARE:
             at += max(2, _fields(">H", frame, at)[0])
 
 
 def _marker(frame: bytes, at: int) -> tuple[int, int]:
     """The marker at or after `at`, and the offset behind it. Fill bytes FF may stand before it (B.1.1.2)."""
-    if frame[at] != 0xFF:
+    if frame[at] != MARK:
         raise ValueError("no marker where a segment ends")
-    while frame[at] == 0xFF:
+    while frame[at] == MARK:
         at += 1
     return at + 1, frame[at]
 

@@ -1,8 +1,8 @@
 """The one place that orders the steps: an object's bytes become a view, or a reason why not.
 
-Reads the header first; what the gate refuses is left at that, and costs one small read. Otherwise the rest is read
-once and hashed on the way. Bad bytes never raise: whatever they provoke becomes `Refused`. What the stream itself
-raises (`Unavailable`, `ObjectChanged`) is not the bytes' fault and passes through.
+Reads the header first; what the gate refuses is left at that, and costs one small read. Otherwise the rest is
+read once and hashed on the way. Bad bytes never raise: whatever they provoke becomes `Refused`. What the stream
+itself raises (`Unavailable`, `ObjectChanged`) is not the bytes' fault and passes through.
 
 Assumes one object at a time and, for hostile ones, a process whose memory is limited by its owner.
 """
@@ -11,8 +11,18 @@ from typing import BinaryIO
 
 from pipeline.attributes import Attributes
 from pipeline.codecs import decode
-from pipeline.dicom import AFTER_IDENTITY, IDENTITY_TAGS, PIXEL_TAGS, Opening, header_of, open_data_set, refusal
-from pipeline.dicom import BURNED_IN, PIXEL_DATA
+from pipeline.dicom import (
+    AFTER_IDENTITY,
+    BURNED_IN,
+    IDENTITY_TAGS,
+    PIXEL_DATA,
+    PIXEL_TAGS,
+    Opening,
+    class_refusal,
+    header_of,
+    open_data_set,
+    refusal,
+)
 from pipeline.elements import UNDEFINED
 from pipeline.errors import BadObject, NotForUs, Unavailable
 from pipeline.layout import LAYOUT_TAGS, layout_of
@@ -20,7 +30,7 @@ from pipeline.pixels import RENDER_TAGS, render
 from pipeline.source import Source
 from pipeline.study import Conversion, Converted, Header, Preprocessing, Refused
 
-LATER_TAGS = LAYOUT_TAGS | RENDER_TAGS | IDENTITY_TAGS | {BURNED_IN}
+ALL_TAGS = LAYOUT_TAGS | RENDER_TAGS | IDENTITY_TAGS | {BURNED_IN}
 
 
 def convert(stream: BinaryIO, *, size: int, preprocessing: Preprocessing) -> Conversion:
@@ -81,19 +91,18 @@ class _Work:
     def _read_header(self, opening: Opening) -> Attributes:
         """In two steps, so that another modality's object is refused before its longer half is fetched."""
         big = opening.walker.big_endian
-        elements = opening.walker.walk(IDENTITY_TAGS, until=AFTER_IDENTITY)
-        self._judge(Attributes(elements, big_endian=big), opening)
-        elements |= opening.walker.walk(LATER_TAGS, until=PIXEL_TAGS)
+        elements = opening.walker.walk(ALL_TAGS, until=AFTER_IDENTITY)
+        self.header = header_of(Attributes(elements, big_endian=big), opening)
+        _refuse(class_refusal(self.header))
+        elements |= opening.walker.walk(ALL_TAGS, until=PIXEL_TAGS)
         facts = Attributes(elements, big_endian=big)
-        self._judge(facts, opening)
-        header = self.header
-        assert header is not None
-        if not header.study_instance_uid or not header.sop_instance_uid:
+        self.header = header_of(facts, opening)
+        _refuse(refusal(self.header, facts))
+        if not self.header.study_instance_uid or not self.header.sop_instance_uid:
             raise BadObject("no usable Study or SOP Instance UID")
         return facts
 
-    def _judge(self, facts: Attributes, opening: Opening) -> None:
-        self.header = header_of(facts, opening)
-        reason = refusal(self.header, facts)
-        if reason is not None:
-            raise NotForUs(reason)
+
+def _refuse(reason: str | None) -> None:
+    if reason is not None:
+        raise NotForUs(reason)

@@ -2,14 +2,15 @@
 
 We take radiographs meant to be looked at: Computed Radiography, Digital X-Ray for presentation, and secondary
 captures or class-less objects, as long as a stated Modality is CR, DX or RG. A secondary capture whose own
-Conversion Type says that a workstation drew it is a screenshot (PS3.15 E.3.1 assumes burned-in text) and refused.
-The body part is recorded, not judged: a model's manifest does that. A dog's thorax passes when its header hides it.
+Conversion Type says that a workstation drew it is a screenshot (PS3.15 E.3.1 assumes burned-in text): refused.
+The body part is recorded, not judged: a model's manifest does that. A dog's thorax passes when its header hides
+it.
 
 Assumes Part 10 files, and files without preamble when they begin with group 0002 or 0008. Reads no pixel data.
 """
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 
 from pydicom import config
 from pydicom.uid import UID
@@ -31,15 +32,15 @@ RADIOGRAPH_CLASSES = frozenset(
 )
 RADIOGRAPH_MODALITIES = frozenset({"CR", "DX", "RG"})
 # PS3.3 C.7.3.1.1.1; only these are quoted in a reason: any other value may be a patient's name gone astray.
-MODALITIES = frozenset(
-    "ANN AR ASMT AU BDUS BI BMD CD CF CP CR CS CT CTPROTOCOL DD DF DG DM DMS DOC DS DX EC ECG EEG EMG EOG EPS ES FA "
-    "FID FS GM HC HD IO IOL IVOCT IVUS KER KO LEN LP LS M3D MA MG MR MS NM OAM OCT OP OPM OPR OPT OPTBSV OPTENF OPV "
-    "OSS OT PA PLAN POS PR PT PX REG RESP RF RG RTDOSE RTIMAGE RTINTENT RTPLAN RTRAD RTRECORD RTSEGANN RTSTRUCT RWV "
-    "SC SEG SM SMR SR SRF ST STAIN TG US VA VF XA XAPROTOCOL XC".split()
-)
-DRAWN = frozenset(
-    {"WSD", "DRW", "SYN", "SD"}
-)  # Conversion Type: workstation, drawing, synthetic, scanned document
+_TERMS = """
+ANN AR ASMT AU BDUS BI BMD CD CF CP CR CS CT CTPROTOCOL DD DF DG DM DMS DOC DS DX EC ECG EEG EMG EOG EPS ES FA
+FID FS GM HC HD IO IOL IVOCT IVUS KER KO LEN LP LS M3D MA MG MR MS NM OAM OCT OP OPM OPR OPT OPTBSV OPTENF OPV
+OSS OT PA PLAN POS PR PT PX REG RESP RF RG RTDOSE RTIMAGE RTINTENT RTPLAN RTRAD RTRECORD RTSEGANN RTSTRUCT RWV
+SC SEG SM SMR SR SRF ST STAIN TG US VA VF XA XAPROTOCOL XC
+"""
+MODALITIES = frozenset(_TERMS.split())
+# Conversion Type: workstation, drawing, synthetic, scanned document
+DRAWN = frozenset({"WSD", "DRW", "SYN", "SD"})
 HUMAN_CODES = frozenset({"337915000", "L-85B00", "L-85003"})
 
 META_CLASS, META_INSTANCE, TRANSFER_SYNTAX = 0x00020002, 0x00020003, 0x00020010
@@ -66,7 +67,7 @@ DEFLATED, IMPLICIT_LITTLE, EXPLICIT_BIG = "1.2.840.10008.1.2.1.99", "1.2.840.100
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Opening:
-    """A data set that was begun: what its file meta information said, and the walker standing at its first element."""
+    """A data set that was begun: what its file meta information said, and the walker at its first element."""
 
     walker: Walker
     transfer_syntax: str  # as stated, else as the first element shows
@@ -109,7 +110,7 @@ def _pass_preamble(source: Source) -> None:
 
 def is_plausible(start: bytes) -> bool:
     """Whether bytes without a preamble look like a first data element of modest length."""
-    return len(start) >= 8 and (start[4:6].isalpha() or start[6:8] == b"\0\0")
+    return start[4:6].isalpha() or start[6:8] == b"\0\0"
 
 
 def _kind(start: bytes) -> str:
@@ -163,17 +164,18 @@ def header_of(facts: Attributes, opening: Opening) -> Header:
 def _date(text: str) -> date | None:
     digits = text.replace(".", "")  # ACR-NEMA wrote 1997.04.24
     try:
-        return date(int(digits[:4]), int(digits[4:6]), int(digits[6:8])) if len(digits) == 8 else None
+        return datetime.strptime(digits, "%Y%m%d").replace(tzinfo=UTC).date()
     except ValueError:
         return None
 
 
 def refusal(header: Header, facts: Attributes) -> str | None:
     """Why this object is not for us, judged by what stands before its pixels; None when it is a radiograph."""
-    return _class_refusal(header) or _use_refusal(header, facts) or _species_refusal(facts)
+    return class_refusal(header) or _use_refusal(header, facts) or _species_refusal(facts)
 
 
-def _class_refusal(header: Header) -> str | None:
+def class_refusal(header: Header) -> str | None:
+    """The part of `refusal` that needs the first groups of the header only."""
     if header.sop_class_uid == DX_FOR_PROCESSING:
         return f"raw detector data: {_class_name(DX_FOR_PROCESSING)}"
     if header.sop_class_uid not in RADIOGRAPH_CLASSES:

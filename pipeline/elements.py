@@ -1,9 +1,10 @@
-"""DICOM's data elements (PS3.5 section 7), read forward and only as far as asked; unwanted ones are stepped over.
+"""DICOM's data elements (PS3.5 section 7), read forward and only as far as asked; others are stepped over.
 
-Why not `pydicom.dcmread`: on a hostile header it costs a minute and a gigabyte (a million empty items), recurses until
-it breaks, inflates without bound, needs a stream that seeks, and warns with the header's values, which are patient
-data. Here nesting is a counter, work is bounded by `ELEMENT_BUDGET`, and values stay bytes. Where writers lie
-(implicit elements in an explicit data set and the reverse) it reads as pydicom does; a test holds the two together.
+Why not `pydicom.dcmread`: on a hostile header it costs a minute and a gigabyte (a million empty items), recurses
+until it breaks, inflates without bound, needs a stream that seeks, and warns with the header's values, which are
+patient data. Here nesting is a counter, work is bounded by `ELEMENT_BUDGET`, and values stay bytes. Where writers
+lie (implicit elements in an explicit data set and the reverse) it reads as pydicom does; a test holds the two
+together.
 
 Assumes an uncompressed view of the data set. Knows no tag's meaning but those that delimit.
 """
@@ -18,6 +19,7 @@ from pipeline.source import Source, Truncated
 ELEMENT_BUDGET = 50_000  # the largest real header measured needed under 8,000
 VALUE_LIMIT = 8 << 20  # bytes of a wanted value; look-up tables are the largest
 UNDEFINED = 0xFFFFFFFF
+DELIMITERS = 0xFFFE  # the group of items and their ends; these never name a VR
 
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
@@ -84,7 +86,7 @@ class Walker:
         group, number = self._tag.unpack_from(head)
         tag = group << 16 | number
         vr = head[4:6]
-        if group == 0xFFFE or self._implicit:
+        if group == DELIMITERS or self._implicit:
             return Element(tag, "", self._long.unpack_from(head, 4)[0])
         if vr in LONG_VRS:
             return Element(tag, vr.decode(), self._long.unpack(self._source.read(4))[0])

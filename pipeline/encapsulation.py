@@ -12,6 +12,7 @@ from pipeline.errors import BadObject
 
 ITEM, SEQUENCE_END = 0xFFFEE000, 0xFFFEE0DD
 FRAGMENT_BUDGET = 20_000
+HEAD = 8  # bytes of an item's tag and length
 
 
 def first_frame(data: memoryview, frames: int) -> bytes:
@@ -19,8 +20,9 @@ def first_frame(data: memoryview, frames: int) -> bytes:
     table, first = _offset_table(data)
     if frames == 1:
         return b"".join(_fragments(data, first, len(data)))
-    if len(table) >= 2 and first < first + table[1] <= len(data):
-        return b"".join(_fragments(data, first, first + table[1]))
+    second = table[1] if len(table) > 1 else 0
+    if 0 < second <= len(data) - first:
+        return b"".join(_fragments(data, first, first + second))
     return _until_end_marker(data, first)
 
 
@@ -35,7 +37,7 @@ def _until_end_marker(data: memoryview, first: int) -> bytes:
 
 
 def _offset_table(data: memoryview) -> tuple[tuple[int, ...], int]:
-    if len(data) < 8:
+    if len(data) < HEAD:
         raise BadObject("encapsulated pixel data truncated: no offset table")
     tag, length = _item(data, 0)
     if tag != ITEM:

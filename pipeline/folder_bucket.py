@@ -1,9 +1,9 @@
 """A folder as a bucket: each file below it is an object, its key the path from the folder with forward slashes.
 
-An object's etag is its modification time and size: a replaced file is another object, and a file that changes while
-it is read is noticed. Links are followed, but not in circles. What cannot be read is listed all the same, and says
-why when it is opened: nothing is passed over in silence. Assumes POSIX paths. Memory grows with the largest single
-folder's number of names, not with the archive.
+An object's etag is its modification time and size: a replaced file is another object, and a file that changes
+while it is read is noticed. Links are followed, but not in circles. What cannot be read is listed all the same,
+and says why when it is opened: nothing is passed over in silence. Assumes POSIX paths. Memory grows with the
+largest single folder's number of names, not with the archive.
 """
 
 import io
@@ -55,7 +55,8 @@ class FolderBucket:
         """`above` identifies the folders we are in: a link back to one of them is not entered."""
         folder = self._root / path_of(prefix)
         try:
-            names = sorted(map(_sort_key, os.scandir(folder)))
+            with os.scandir(folder) as entries:
+                names = sorted(map(_sort_key, entries))
         except OSError as error:
             if not prefix:
                 raise Unavailable(f"the folder {self.name!r} cannot be listed ({error.strerror})") from error

@@ -1,4 +1,4 @@
-"""How an object's pixels are stored, as its header claims it (PS3.3 C.7.6.3), held to limits before anything is read.
+"""How an object's pixels are stored, as its header claims it (PS3.3 C.7.6.3), held to limits before they are read.
 
 Assumes an object that passed the gate. Allocates nothing: a header may claim 65535×65535×10000.
 """
@@ -18,6 +18,7 @@ LAYOUT_TAGS = frozenset(
 PIXEL_LIMIT = 64 << 20  # the largest radiographs, stitched spines aside, have 20 megapixels
 GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
 COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420"})
+BY_SAMPLES = {1: GREY, 3: COLOUR}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +49,7 @@ def layout_of(facts: Attributes) -> Layout:
     rows, columns = _size(facts)
     samples = facts.integer(SAMPLES) or 1
     photometric = facts.text(PHOTOMETRIC).upper()
-    if photometric not in (GREY if samples == 1 else COLOUR if samples == 3 else ()):
+    if photometric not in BY_SAMPLES.get(samples, ()):
         raise NotForUs(
             f"no grey or true colour image: {_photometric_name(photometric)}, {samples} samples per pixel"
         )

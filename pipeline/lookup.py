@@ -1,4 +1,4 @@
-"""Look-up table sequences: Modality LUT (PS3.3 C.11.1) and VOI LUT (C.11.2.1.1), read although vendors' tables lie.
+"""Look-up table sequences: Modality LUT (PS3.3 C.11.1) and VOI LUT (C.11.2.1.1), read although vendors' lie.
 
 They lie in three ways: entries need more bits than are declared, or far fewer; fewer entries stand there than are
 declared; the first value mapped has the wrong sign. A table that cannot be read at all is as if it were absent.
@@ -15,6 +15,8 @@ from pipeline.elements import UNDEFINED
 DESCRIPTOR, DATA = 0x00283002, 0x00283006
 TABLE_TAGS = frozenset({DESCRIPTOR, DATA})
 SIGN_BIT = 0x8000
+DESCRIPTOR_WORDS = 3  # number of entries, first input mapped, bits per entry
+FEWEST_ENTRIES = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +31,8 @@ class LookupTable:
     def apply(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """The outputs for an array of inputs."""
         index = np.clip(np.rint(values) - self.first, 0, len(self.entries) - 1).astype(np.intp)
-        return self.entries[index]
+        outputs: NDArray[np.float64] = self.entries[index]
+        return outputs
 
 
 def read_table(facts: Attributes, sequence: int, *, signed_input: bool, name: str) -> LookupTable | None:
@@ -39,7 +42,7 @@ def read_table(facts: Attributes, sequence: int, *, signed_input: bool, name: st
         return None
     descriptor = item.words(DESCRIPTOR)
     data = item.raw(DATA)
-    if len(descriptor) < 3 or data is None or data.length == UNDEFINED:
+    if len(descriptor) != DESCRIPTOR_WORDS or data is None or data.length == UNDEFINED:
         return None
     declared = descriptor[0] or 1 << 16
     first = descriptor[1]
@@ -48,7 +51,7 @@ def read_table(facts: Attributes, sequence: int, *, signed_input: bool, name: st
     if first & SIGN_BIT and (is_signed or signed_input):
         first -= 1 << 16
     entries = _entries(data.value, declared, item.byte_order())
-    if len(entries) < 2:
+    if len(entries) < FEWEST_ENTRIES:
         return None
     short = (f"{name}: {len(entries)} of {declared} entries",) if len(entries) < declared else ()
     return LookupTable(first=first, entries=entries, maximum=_maximum(entries, descriptor[2]), notes=short)

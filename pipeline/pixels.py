@@ -1,9 +1,10 @@
 """Stored patterns to a model-ready view: arrays in, arrays out.
 
-The order is the standard's (PS3.3 C.11 and C.7.6.3.1.2): mask and sign, padding, modality, VOI, inversion, 8 bits; all
-of it folded into one table of 256 or 65,536 entries and one look-up, then the resize. MONOCHROME1 is inverted after
-VOI; Presentation LUT Shape says the same thing a second time (C.8.11.3) and so is never applied, only compared.
-Resizing is Pillow's antialiased BILINEAR, equal to torchvision's within one level, before and after training alike.
+The order is the standard's (PS3.3 C.11 and C.7.6.3.1.2): mask and sign, padding, modality, VOI, inversion, 8
+bits; all of it folded into one table of 256 or 65,536 entries and one look-up, then the resize. MONOCHROME1 is
+inverted after VOI; Presentation LUT Shape says the same thing a second time (C.8.11.3) and so is never applied,
+only compared. Resizing is Pillow's antialiased BILINEAR, equal to torchvision's within one level, before and
+after training alike.
 """
 
 import cv2
@@ -19,8 +20,10 @@ from pipeline.windowing import WINDOW_TAGS, displayed
 
 PIXEL_SPACING, IMAGER_SPACING, ASPECT, SHAPE = 0x00280030, 0x00181164, 0x00280034, 0x20500020
 RENDER_TAGS = VALUE_TAGS | WINDOW_TAGS | {PIXEL_SPACING, IMAGER_SPACING, ASPECT, SHAPE}
+ASPECT_TOLERANCE = 0.005
 ASPECT_LIMIT = 4.0  # pixels four times as high as wide are a mistake, not a detector
-WIDE_LUT = int(cv2.__version__.split(".")[0]) >= 5  # cv2.LUT takes 16-bit sources: four times faster than numpy
+WIDE_LUT_SINCE = 5  # OpenCV's version whose LUT takes 16-bit sources: four times faster than numpy
+WIDE_LUT = int(cv2.__version__.split(".")[0]) >= WIDE_LUT_SINCE
 
 
 def render(frame: Frame, facts: Attributes, preprocessing: Preprocessing) -> View:
@@ -36,10 +39,9 @@ def render(frame: Frame, facts: Attributes, preprocessing: Preprocessing) -> Vie
 
 
 def look_up(patterns: Patterns, levels: NDArray[np.uint8]) -> Pixels:
-    """Each pattern's level. [rows, columns]"""
+    """Each pattern's level, as [rows, columns]."""
     if patterns.dtype.itemsize == 1 or WIDE_LUT:
-        found: Pixels = cv2.LUT(patterns, levels)
-        return found.reshape(patterns.shape)
+        return np.asarray(cv2.LUT(patterns, levels), np.uint8).reshape(patterns.shape)
     return np.take(levels, patterns)
 
 
@@ -65,13 +67,13 @@ def resize(pixels: Pixels, preprocessing: Preprocessing, aspect: float = 1.0) ->
 def _aspect(facts: Attributes) -> tuple[float, tuple[str, ...]]:
     """Height over width of a pixel (PS3.3 C.7.6.3.1.7): the aspect ratio counts only where no spacing is given."""
     for tag in (PIXEL_SPACING, IMAGER_SPACING, ASPECT):
-        pair = facts.numbers(tag)
-        if len(pair) < 2 or min(pair[:2]) <= 0:
+        vertical, horizontal = (*facts.numbers(tag), 0.0, 0.0)[:2]
+        if vertical <= 0 or horizontal <= 0:
             continue
-        ratio = pair[0] / pair[1]
+        ratio = vertical / horizontal
         if not 1 / ASPECT_LIMIT <= ratio <= ASPECT_LIMIT:
             return 1.0, ("unlikely pixel aspect ratio: ignored",)
-        if abs(ratio - 1) < 0.005:
+        if abs(ratio - 1) < ASPECT_TOLERANCE:
             return 1.0, ()
         return ratio, (f"pixels are {ratio:.2f} times as high as wide",)
     return 1.0, ()

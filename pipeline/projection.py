@@ -1,6 +1,6 @@
 """From where the X-rays came: ViewPosition, then ViewCodeSequence, then PatientOrientation; else unknown.
 
-A decubitus or oblique view stays unknown here even if its tag is clear: it is no frontal view as models were taught.
+A decubitus or oblique view stays unknown even if its tag is clear: it is no frontal view as models were taught.
 Knows no pixels, and does not believe laterality tags: they say which side, not which projection.
 """
 

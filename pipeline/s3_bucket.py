@@ -1,8 +1,8 @@
 """An S3 bucket, or what stands below a prefix in it: AWS, MinIO, Ceph and their like through boto3.
 
-One ListObjectsV2 page is held at a time. An object is read by one GET that names the listed etag, so that the service
-itself refuses a replaced one. Requests have time limits and a bounded number of attempts; beyond them the condition
-is named with the endpoint and the remedy. Assumes a client made by `default_client` or one like it.
+One ListObjectsV2 page is held at a time. An object is read by one GET that names the listed etag, so that the
+service itself refuses a replaced one. Requests have time limits and a bounded number of attempts; beyond them the
+condition is named with the endpoint and the remedy. Assumes a client made by `default_client` or one like it.
 """
 
 import io
@@ -15,7 +15,6 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    ConnectionError as EndpointError,
     HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
@@ -23,13 +22,14 @@ from botocore.exceptions import (
     PartialCredentialsError,
     ResponseStreamingError,
 )
+from botocore.exceptions import ConnectionError as EndpointError
 from urllib3.exceptions import HTTPError
 
 from pipeline.errors import NightreadError, ObjectChanged, Unavailable, UsageError
 from pipeline.study import ObjectRef
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+    from types_boto3_s3 import S3Client
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 30
@@ -120,16 +120,12 @@ class _Conditions(AbstractContextManager[None]):
     def _condition(self, error: BaseException) -> NightreadError | None:
         if isinstance(error, ClientError):
             return self._refused(error)
-        if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
-            return self._wrong(f"{self._place}: no S3 credentials found: set AWS_ACCESS_KEY_ID and …SECRET… or AWS_PROFILE")
-        if isinstance(error, ParamValidationError):
-            return self._wrong(f"{self._place}: that is no bucket's name: check it")
         if isinstance(error, (EndpointError, HTTPClientError)):
             return Unavailable(f"cannot reach {self._place}: check AWS_ENDPOINT_URL and the network")
         if isinstance(error, (IncompleteReadError, ResponseStreamingError, HTTPError, OSError)):
             return Unavailable(f"{self._place}: the connection broke while an object was read")
         if isinstance(error, BotoCoreError):
-            return self._wrong(f"{self._place}: {error}")
+            return self._wrong(f"{self._place}: {_unsendable(error)}")
         return None
 
     def _refused(self, error: ClientError) -> NightreadError:
@@ -142,6 +138,15 @@ class _Conditions(AbstractContextManager[None]):
             return self._wrong(f"{self._place}: {_REMEDIES[code]}")
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return Unavailable(f"{self._place} answered {status} {code}: try again later")
+
+
+def _unsendable(error: BotoCoreError) -> str:
+    """Why the request was never sent."""
+    if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
+        return "no S3 credentials found: set AWS_PROFILE or the two keys"
+    if isinstance(error, ParamValidationError):
+        return "that is no bucket's name: check it"
+    return str(error)
 
 
 class _BodyStream(io.RawIOBase):

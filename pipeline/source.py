@@ -1,7 +1,7 @@
-"""The bytes of one object, read forward once: a window for the header, then the rest in one piece, hashed on the way.
+"""The bytes of one object, read forward once: a window for the header, then the rest in one piece; hashed.
 
-Assumes a stream that only goes forward (one GET). Inflates a deflated data set (PS3.5 A.5) as it is asked for, never
-more than `INFLATED_LIMIT`, so that a megabyte cannot become a gigabyte. Knows nothing of DICOM's elements.
+Assumes a stream that only goes forward (one GET). Inflates a deflated data set (PS3.5 A.5) as it is asked for,
+never more than `INFLATED_LIMIT`, so that a megabyte cannot become a gigabyte. Knows nothing of DICOM's elements.
 """
 
 import hashlib
@@ -89,7 +89,7 @@ class Source:
     def _read_to_end(self) -> memoryview:
         """One buffer of the listed size, filled in place: the pixels are never copied."""
         held = len(self._window) - self.position
-        buffer = memoryview(np.empty(held + max(0, self._size - self._fetched), np.uint8))
+        buffer = np.empty(held + max(0, self._size - self._fetched), np.uint8).data
         buffer[:held] = self._window[self.position :]
         filled = held
         readinto = getattr(self._stream, "readinto", None)

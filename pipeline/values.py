@@ -1,7 +1,8 @@
-"""Stored bit patterns to modality values: mask and sign (PS3.3 C.7.6.3.1), padding (C.7.5.1.1.2), rescale (C.11.1).
+"""Stored bit patterns to modality values: mask, sign (PS3.3 C.7.6.3.1), padding (C.7.5.1.1.2), rescale (C.11.1).
 
-Everything is worked out once per possible pattern (256 or 65,536 of them), never per pixel: the image is only looked
-up in the end. What has to be known of the image itself (where its values lie) comes from a sample of its pixels.
+Everything is worked out once per possible pattern (256 or 65,536 of them), never per pixel: the image is only
+looked up in the end. What has to be known of the image itself (where its values lie) comes from a sample of its
+pixels.
 """
 
 from dataclasses import dataclass
@@ -20,12 +21,13 @@ VALUE_TAGS = frozenset({PADDING, PADDING_LIMIT, INTERCEPT, SLOPE, MODALITY_LUT})
 
 SAMPLE = 1 << 18  # pixels looked at for statistics
 OVERFLOW_SHARE = 0.05  # more than this above Bits Stored, and Bits Stored lies; less is an embedded overlay
+RESCALE_LIMIT = 1e12
 PADDING_SHARE = 0.995  # padding that covers more than this is none
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ValueTable:
-    """For each pattern that the image's type can hold: its modality value, its frequency, whether it is padding."""
+    """For each pattern that the image's type can hold: its modality value, its frequency, whether it pads."""
 
     values: NDArray[np.float64]
     counts: NDArray[np.int64]  # in a sample of the pixels, padding excluded
@@ -107,13 +109,13 @@ def _signed(facts: Attributes, tag: int, layout: Layout) -> int | None:
 def _modality(
     stored: NDArray[np.float64], ends: NDArray[np.float64], facts: Attributes, layout: Layout
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[str, ...]]:
-    """Modality LUT if there is one, else rescale. A negative slope turns light and dark round: that is its meaning."""
+    """Modality LUT if there is one, else rescale. A negative slope swaps light and dark: that is its meaning."""
     table = read_table(facts, MODALITY_LUT, signed_input=layout.signed, name="Modality LUT")
     if table is not None:
         return table.apply(stored), _ends_of(table), table.notes
     slope = next(iter(facts.numbers(SLOPE)), 1.0)
     intercept = next(iter(facts.numbers(INTERCEPT)), 0.0)
-    if slope == 0 or not abs(slope) < 1e9 or not abs(intercept) < 1e12:
+    if slope == 0 or max(abs(slope), abs(intercept)) > RESCALE_LIMIT:
         return stored, ends, ("Rescale Slope or Intercept unusable: ignored",)
     return stored * slope + intercept, ends * slope + intercept, ()
 

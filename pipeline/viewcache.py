@@ -1,4 +1,4 @@
-"""Views kept between converting and captioning: a folder of PNG files, one for each object's bytes and preprocessing.
+"""Views kept between converting and captioning: a folder of PNG files, one for each object and preprocessing.
 
 A cache and nothing more: whatever is missing or damaged is converted again. Written under another name and then
 renamed, so that a reader never sees half a file. Must lie outside the source, which is read only to us and whose
@@ -27,7 +27,9 @@ class FolderViewCache:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"the view cache {str(path)!r} cannot be made ({error.strerror}): choose another") from error
+            raise UsageError(
+                f"the view cache {str(path)!r} cannot be made ({error.strerror}): choose another"
+            ) from error
 
     def put(self, sha256: str, preprocessing: Preprocessing, pixels: Pixels) -> None:
         """Keep a view; Unavailable when the disk does not take it."""
@@ -39,7 +41,7 @@ class FolderViewCache:
             _write(path, buffer.getbuffer())
         except OSError as error:
             raise Unavailable(
-                f"the view cache {str(self._root)!r} takes no more ({error.strerror}): make room, or choose another"
+                f"the view cache {str(self._root)!r} takes no more ({error.strerror}): make room or choose another"
             ) from error
 
     def get(self, sha256: str, preprocessing: Preprocessing) -> Pixels | None:
@@ -62,7 +64,7 @@ def _write(path: Path, content: memoryview) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -74,4 +76,6 @@ def require_outside(cache: Path, source: str) -> None:
         return
     folder, inside = Path(source).resolve(), cache.resolve()
     if inside.is_relative_to(folder):
-        raise UsageError(f"the view cache {str(cache)!r} lies inside the source {source!r}: choose a place outside")
+        raise UsageError(
+            f"the view cache {str(cache)!r} lies inside the source {source!r}: choose a place outside"
+        )

@@ -1,10 +1,11 @@
 """Modality values to displayed grey, 0 to 1: VOI LUT or window (PS3.3 C.11.2), or where the values lie.
 
-A VOI LUT beats a window: on images meant for presentation it is what the vendor's own display shows. Of several, the
-first counts. A window that leaves the image blank is wrong, and so replaced by the 0.5–99.5 percentile; every such
-decision becomes a note. Knows nothing of polarity.
+A VOI LUT beats a window: on images meant for presentation it is what the vendor's own display shows. Of several,
+the first counts. A window that leaves the image blank is wrong, and so replaced by the 0.5–99.5 percentile; every
+such decision becomes a note. Knows nothing of polarity.
 """
 
+import math
 from typing import TypeAlias
 
 import numpy as np
@@ -17,6 +18,7 @@ from pipeline.values import ValueTable
 CENTER, WIDTH, FUNCTION, VOI_LUT = 0x00281050, 0x00281051, 0x00281056, 0x00283010
 WINDOW_TAGS = frozenset({CENTER, WIDTH, FUNCTION, VOI_LUT})
 BLANK = 0.02  # standard deviation of the displayed grey (0 to 1) under which an image shows nothing
+DISPLAY_BITS = 8  # values of so few bits are what was displayed
 PERCENTILES = (0.005, 0.995)
 
 Grey: TypeAlias = NDArray[np.float64]  # one entry per pattern, 0 to 1
@@ -29,7 +31,7 @@ def displayed(table: ValueTable, facts: Attributes) -> tuple[Grey, tuple[str, ..
         if _spread(grey, table.counts) >= BLANK:
             return grey, notes
         notes = (*notes, "the declared window leaves the image blank: 0.5–99.5 percentile")
-    elif table.bits <= 8:
+    elif table.bits <= DISPLAY_BITS:
         return _clip_linear(table.values, table.low, table.high), notes
     else:
         notes = (*notes, "no window: 0.5–99.5 percentile")
@@ -82,7 +84,7 @@ def _clip_linear(values: NDArray[np.float64], low: float, high: float) -> Grey:
 def _spread(grey: Grey, counts: NDArray[np.int64]) -> float:
     total = max(1, int(counts.sum()))
     mean = float(grey @ counts) / total
-    return float(((grey - mean) ** 2) @ counts / total) ** 0.5
+    return math.sqrt(float(((grey - mean) ** 2) @ counts) / total)
 
 
 def _percentiles(table: ValueTable) -> tuple[float, float]:
