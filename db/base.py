@@ -49,6 +49,13 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+def plain(value: str) -> str:
+    """The value with what PostgreSQL or UTF-8 cannot hold as visible escapes; most values are themselves."""
+    if value.isascii() and "\0" not in value:
+        return value
+    return value.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 class PlainText(TypeDecorator[str]):
     """Text that every engine takes.
 
@@ -61,9 +68,7 @@ class PlainText(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
         """Escape what PostgreSQL or UTF-8 cannot hold."""
-        if value is None or (value.isascii() and "\0" not in value):
-            return value
-        return value.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+        return None if value is None else plain(value)
 
 
 class Base(DeclarativeBase):
