@@ -1,0 +1,101 @@
+"""How a database is opened and how a transaction is had: the only place that knows the engines apart by set-up.
+
+Takes `sqlite:///file`, `postgresql://…` or `postgres://…`; PostgreSQL is spoken to through psycopg 3. Opening
+does not connect, so a server that is down is told by the first transaction. Does not know the tables.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from sqlite3 import Connection as SqliteConnection
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from db.errors import DatabaseMisconfigured, translated
+
+LOCK_WAIT_SECONDS = 30.0
+CONNECT_SECONDS = 10
+_POSTGRESQL_NAMES = ("postgres", "postgresql", "postgresql+psycopg")
+
+
+def open_engine(url: str, *, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> Engine:
+    """An engine for the ledger's database.
+
+    Raises:
+        DatabaseMisconfigured: The URL is of no kind that we speak, or a SQLite file's folder does not exist.
+    """
+    parsed = _parse(url)
+    if parsed.drivername in _POSTGRESQL_NAMES:
+        return _open_postgresql(parsed.set(drivername="postgresql+psycopg"))
+    if parsed.get_backend_name() == "sqlite":
+        return _open_sqlite(parsed, lock_wait_seconds)
+    raise DatabaseMisconfigured(
+        f"database {parsed.render_as_string(hide_password=True)!r} is of no kind that Nightread works with; "
+        "give sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
+    )
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction that may write; it commits when the block ends well. Raises only `db.errors`."""
+    with translated(engine.url), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One transaction that only reads, and so never waits for a writer. Raises only `db.errors`."""
+    with translated(engine.url), engine.connect() as connection:
+        yield connection.execution_options(nightread_reads=True)
+
+
+def sqlite_file(engine: Engine) -> Path | None:
+    """The file behind the engine, None for a server."""
+    return Path(engine.url.database or "").absolute() if engine.dialect.name == "sqlite" else None
+
+
+def _parse(url: str) -> URL:
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):  # the text may hold a password: it is not repeated
+        raise DatabaseMisconfigured(
+            "the database URL cannot be read; give sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
+        ) from None
+
+
+def _open_postgresql(url: URL) -> Engine:
+    defaults = {"connect_timeout": str(CONNECT_SECONDS), "application_name": "nightread"}
+    url = url.update_query_dict({name: value for name, value in defaults.items() if name not in url.query})
+    return create_engine(url, pool_pre_ping=True, hide_parameters=True)
+
+
+def _open_sqlite(url: URL, lock_wait_seconds: float) -> Engine:
+    if not url.database or url.database == ":memory:":
+        raise DatabaseMisconfigured("a SQLite database in memory keeps nothing; give sqlite:///FILE")
+    folder = Path(url.database).absolute().parent
+    if not folder.is_dir():
+        raise DatabaseMisconfigured(
+            f"database {url.database!r} cannot be created: there is no folder {str(folder)!r}; make it first"
+        )
+    engine = create_engine(url, connect_args={"timeout": lock_wait_seconds}, hide_parameters=True)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: SqliteConnection, _entry: ConnectionPoolEntry) -> None:
+    """WAL lets readers and the writer work at once. A power cut may lose the last commits, never the file's
+    order; lost commits are work that is done again.
+    """  # noqa: D205
+    connection.isolation_level = None  # we say BEGIN ourselves
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """A writer takes the file's one write lock at its start: upgrading a read lock later can only fail."""
+    reads = connection.get_execution_options().get("nightread_reads", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

@@ -1,0 +1,131 @@
+"""Claims: who works on which row until when. The same five verbs for objects and for study revisions.
+
+A claim is one statement: PostgreSQL skips rows that another claim holds, SQLite has one writer at a time. A lease
+that ran out is free to anyone, and its former owner settles nothing. All times are the database's. Knows only the
+columns of `tables.Leased`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, func, literal_column, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import InstrumentedAttribute
+
+from db.base import Base, UtcIn, UtcNow
+from db.tables import Object, StudyRevision
+
+LeasedTable = type[Object] | type[StudyRevision]
+
+
+def claim(
+    connection: Connection,
+    table: LeasedTable,
+    *columns: InstrumentedAttribute[Any],
+    owner: str,
+    limit: int,
+    lease_seconds: float,
+) -> list[Any]:
+    """Lease up to `limit` rows that are due and free, oldest first; gives `columns`, the first being the id."""
+    due = (
+        select(table.id)
+        .where(
+            table.state == literal_column(f"'{table.open_state}'"),  # a literal: a partial index answers
+            table.next_attempt_at <= UtcNow(),
+            or_(table.lease_until.is_(None), table.lease_until <= UtcNow()),
+        )
+        .order_by(table.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True, key_share=True)
+        .cte("due")  # a CTE with a lock runs once; a plain subquery may run again and claim more
+    )
+    taken = (
+        update(table)
+        .where(table.id.in_(select(due.c.id)))
+        .values(lease_owner=owner, lease_until=UtcIn(lease_seconds))
+        .returning(*columns)
+    )
+    return sorted(connection.execute(taken).all(), key=lambda row: int(row[0]))
+
+
+def held(
+    connection: Connection,
+    table: LeasedTable,
+    *columns: InstrumentedAttribute[Any],
+    ids: Sequence[int],
+    owner: str,
+) -> list[Any]:
+    """Lock those of `ids` that `owner` still has and has not settled; each row is `columns` and the time now."""
+    mine = (
+        select(*columns, UtcNow().label("now"))
+        .where(
+            table.id.in_(ids),
+            table.state == literal_column(f"'{table.open_state}'"),
+            table.lease_owner == owner,
+        )
+        .order_by(table.id)
+        .with_for_update(key_share=True)
+    )
+    return list(connection.execute(mine).all())
+
+
+def settle(connection: Connection, table: LeasedTable, outcomes: Sequence[tuple[int, str, str]]) -> None:
+    """Close rows: (id, state, reason)."""
+    if not outcomes:
+        return
+    closed = (
+        update(table)
+        .where(table.id == bindparam("row_id"))
+        .values(
+            state=bindparam("new_state"),
+            reason=bindparam("new_reason"),
+            lease_owner=None,
+            lease_until=None,
+            settled_at=UtcNow(),
+        )
+    )
+    connection.execute(
+        closed,
+        [{"row_id": row_id, "new_state": state, "new_reason": reason} for row_id, state, reason in outcomes],
+    )
+
+
+def defer(connection: Connection, table: LeasedTable, outcomes: Sequence[tuple[int, float, str]]) -> None:
+    """Put rows back for later: (id, seconds until then, reason). Counts a failed attempt."""
+    if not outcomes:
+        return
+    deferred = (
+        update(table)
+        .where(table.id == bindparam("row_id"))
+        .values(
+            reason=bindparam("new_reason"),
+            attempts=table.attempts + 1,
+            next_attempt_at=UtcIn(bindparam("wait")),
+            lease_owner=None,
+            lease_until=None,
+        )
+    )
+    connection.execute(
+        deferred,
+        [{"row_id": row_id, "wait": seconds, "new_reason": reason} for row_id, seconds, reason in outcomes],
+    )
+
+
+def free(connection: Connection, table: LeasedTable, owner_prefix: str) -> int:
+    """End the leases of owners whose name starts so; counts no attempt."""
+    freed = (
+        update(table)
+        .where(
+            table.state == literal_column(f"'{table.open_state}'"),
+            func.substr(table.lease_owner, 1, len(owner_prefix)) == owner_prefix,
+        )
+        .values(lease_owner=None, lease_until=None)
+    )
+    return connection.execute(freed).rowcount
+
+
+def upsert(connection: Connection, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that can say ON CONFLICT, in the engine's dialect."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)

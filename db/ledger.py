@@ -1,0 +1,153 @@
+"""The ledger: what there is to do, who does it, and what became of it. The truth that messages only hint at.
+
+One method, one transaction, unless it says otherwise; a process that dies leaves a method done or not done.
+Raises only `db.errors`. Every method may be called by any number of processes at once, and again with the same
+arguments. Knows no bucket, no pixels and no model.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from itertools import islice
+from typing import Literal
+
+from sqlalchemy import Engine
+
+from db import accounts, browse, leases, locks, objects, revisions
+from db import release as releasing
+from db.engine import reading, writing
+from db.entries import Failure, StudyCounts, StudyEntry
+from db.records import Balance, ListedObject, ObjectOutcome, ObjectWork, RevisionOutcome, RevisionWork
+from db.reports import Maker
+from db.tables import Object, StudyRevision
+
+BATCH = 1000  # rows of a statement, and studies of a transaction
+
+
+class Ledger:
+    """The work of one database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def record_objects(self, bucket: str, listed: Iterable[ListedObject]) -> int:
+        """Add what a listing or an event found; how many objects are new. One transaction for each 1,000."""
+        source, new = iter(listed), 0
+        while batch := list(islice(source, BATCH)):
+            with writing(self._engine) as connection:
+                new += objects.record(connection, bucket, batch)
+        return new
+
+    def claim_objects(self, *, owner: str, limit: int, lease_seconds: float) -> list[ObjectWork]:
+        """Lease pending objects that are due, in order of id. An expired lease is free to anyone."""
+        with writing(self._engine) as connection:
+            return objects.claim(connection, owner=owner, limit=limit, lease_seconds=lease_seconds)
+
+    def settle_objects(self, outcomes: Sequence[ObjectOutcome], *, owner: str) -> None:
+        """Write what became of claimed objects, their studies and instances.
+
+        An outcome whose lease went to another owner, or that was settled before, changes nothing.
+
+        Raises:
+            ProvenanceMissing: A converted object comes without study, instance or SHA-256; nothing was written.
+        """
+        with writing(self._engine) as connection:
+            objects.settle(connection, outcomes, owner=owner)
+
+    def release(self, *, quiet_seconds: float, max_wait_seconds: float | None, limit: int | None = None) -> int:
+        """Turn complete studies into revisions; how many are new. One transaction for each 1,000 studies.
+
+        Args:
+            quiet_seconds: A study is complete when its last object arrived this long ago and nothing is left to
+                convert in its folders.
+            max_wait_seconds: A study that changed this long ago is released as it is; None waits for ever.
+            limit: Look at no more than so many complete studies.
+        """
+        patience = releasing.Patience(quiet=quiet_seconds, longest=max_wait_seconds)
+        after, released, left = 0, 0, limit
+        while left is None or left > 0:
+            size = BATCH if left is None else min(BATCH, left)
+            with writing(self._engine) as connection:
+                batch = releasing.release(connection, patience, after=after, limit=size)
+            released += batch.released
+            if batch.last_study_id is None:
+                break
+            after, left = batch.last_study_id, None if left is None else left - size
+        return released
+
+    def claim_revisions(self, *, owner: str, limit: int, lease_seconds: float) -> list[RevisionWork]:
+        """Lease revisions that wait for a report, oldest first, with the converted instances they were made of."""
+        with writing(self._engine) as connection:
+            return revisions.claim(connection, owner=owner, limit=limit, lease_seconds=lease_seconds)
+
+    def settle_revisions(
+        self,
+        outcomes: Sequence[RevisionOutcome],
+        *,
+        owner: str,
+        run_id: int,
+        model_version_id: int,
+        decoding_sha256: str,
+    ) -> None:
+        """Write what became of claimed revisions: reports, findings, inputs and states, all or nothing.
+
+        An outcome whose lease went to another owner, or that was settled before, changes nothing; a revision that
+        was superseded meanwhile stays superseded.
+
+        Raises:
+            ProvenanceMissing: A report names no used input, or one that is not its revision's; nothing was
+                written.
+        """
+        maker = Maker(
+            worker=owner, run_id=run_id, model_version_id=model_version_id, decoding_sha256=decoding_sha256
+        )
+        with writing(self._engine) as connection:
+            revisions.settle(connection, outcomes, owner=owner, maker=maker)
+
+    def free_leases(self, owner_prefix: str) -> int:
+        """End the leases of owners that are known to be dead; counts no failed attempt."""
+        with writing(self._engine) as connection:
+            return sum(leases.free(connection, table, owner_prefix) for table in (Object, StudyRevision))
+
+    def run_lock(self, name: str) -> AbstractContextManager[None]:
+        """Hold the database for one run; ends with the process at the latest. Raises RunInProgress when held."""
+        return locks.run_lock(self._engine, name)
+
+    def balance(self) -> Balance:
+        """Everything counted, with the reasons of what was skipped or failed."""
+        with reading(self._engine) as connection:
+            return accounts.balance(connection)
+
+    def counts(self) -> StudyCounts:
+        """Where the studies stand, cheap enough to ask every second."""
+        with reading(self._engine) as connection:
+            return accounts.counts(connection)
+
+    def failures(self, limit: int) -> list[Failure]:
+        """Up to `limit` studies and objects that failed for good, studies first."""
+        with reading(self._engine) as connection:
+            return accounts.failures(connection, limit)
+
+    def retry(self, *, what: Literal["objects", "studies", "all"], actor: str = "operator") -> int:
+        """Put what failed back to work with its attempts forgotten; how many rows."""
+        with writing(self._engine) as connection:
+            retried = 0
+            if what in {"objects", "all"}:
+                retried += accounts.retry_objects(connection, actor)
+            if what in {"studies", "all"}:
+                retried += accounts.retry_studies(connection, actor)
+            return retried
+
+    def study_entries(self, *, limit: int | None = None, batch_size: int = 200) -> Iterator[StudyEntry]:
+        """Every study at its newest revision, failures first. One transaction of two queries for each batch."""
+        return islice(self._entries(batch_size), limit)
+
+    def _entries(self, batch_size: int) -> Iterator[StudyEntry]:
+        for state in browse.ORDER:
+            after = 0
+            while True:
+                with reading(self._engine) as connection:
+                    batch = browse.batch(connection, state, after=after, limit=batch_size)
+                yield from batch
+                if len(batch) < batch_size:
+                    break
+                after = batch[-1].study_id
