@@ -38,7 +38,9 @@ SAID = {
 }
 
 
-def sample_page(*, reports: int = 12, size: int = 64, clear_text: bool = False, total: int | None = None) -> RunPage:
+def sample_page(
+    *, reports: int = 12, size: int = 64, clear_text: bool = False, total: int | None = None
+) -> RunPage:
     """A page with every state; thumbnails of `size` pixels."""
     shown = reports + 6
     return RunPage(
@@ -95,11 +97,21 @@ def _throughput(reports: int) -> list[tuple[float, int]]:
 
 def _studies(reports: int, size: int, *, clear_text: bool) -> Iterator[PageStudy]:
     plain = [
-        PageStudy(study_id=41, state="failed", reason="JPEG 2000 codestream truncated at byte 18,233", inputs=(_input(90),)),
+        PageStudy(
+            study_id=41,
+            state="failed",
+            reason="JPEG 2000 codestream truncated at byte 18,233",
+            inputs=(_input(90),),
+        ),
         PageStudy(study_id=57, state="failed", reason="claims 65,535 × 65,535 pixels but holds 1,024 bytes"),
         PageStudy(study_id=12, state="skipped", reason="no image for this model (SR only)"),
         PageStudy(study_id=13, state="skipped", reason="HIP is not for starter 1"),
-        PageStudy(study_id=29, state="skipped", reason="starter 1 needs a frontal view", views=_views(8, size, ("lateral",))),
+        PageStudy(
+            study_id=29,
+            state="skipped",
+            reason="starter 1 needs a frontal view",
+            views=_views(8, size, ("lateral",)),
+        ),
         PageStudy(study_id=77, state="waiting", reason="its newest image came 12 s ago"),
     ]
     yield from plain

@@ -56,6 +56,7 @@ def ledger(title: str, unit: str, states: Mapping[str, int], reasons: Iterable[C
     entries = (
         Entry(state=state, count=number, reasons=_reasons(number, [r for r in given if r.state == state]))
         for state, number in states.items()
+        if number or state != "working"  # at the end of a run none should be; then the word would only puzzle
     )
     return Ledger(title=title, unit=unit, entries=tuple(entries))
 
@@ -72,9 +73,11 @@ def _reasons(number: int, given: list[Counted]) -> tuple[tuple[str, int], ...]:
     return tuple(shown)
 
 
-def when(moment: datetime) -> str:
-    """23 November 2026, 22:04 UTC."""
+def when(moment: datetime, *, after: datetime | None = None) -> str:
+    """23 November 2026, 22:04 UTC; without the date where it is that of `after`."""
     utc = moment.astimezone(UTC)
+    if after and after.astimezone(UTC).date() == utc.date():
+        return f"{utc:%H:%M} UTC"
     return f"{utc.day} {utc:%B %Y, %H:%M} UTC"
 
 
