@@ -1,4 +1,4 @@
-"""Studies one after the other for a page: failures first, two queries for each batch, however large the ledger.
+"""Studies one after the other for a page: failures first, three queries for each batch, however large the ledger.
 
 Works inside the caller's transactions, one for each batch; a study that changes its state in between may be
 seen twice or not at all. Knows no page.
@@ -8,17 +8,27 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, and_, func, select
+from sqlalchemy.orm import aliased
 
 from db.entries import EntryInput, EntryReport, StudyEntry
-from db.report_tables import ModelVersion, Report, ReportInput
+from db.records import FindingFact
+from db.report_tables import Finding, ModelVersion, Report, ReportInput
 from db.tables import Instance, Object, Study, StudyRevision
 
-ORDER = ("failed", "reported", "skipped", "waiting", None)  # None: studies without a revision
+SECTIONS: dict[str, tuple[str | None, ...]] = {
+    "failed": ("failed",),
+    "skipped": ("skipped",),
+    "waiting": ("waiting", None),  # None: studies without a revision
+    "reported": ("reported",),
+}
+
+_SAME_STUDY = aliased(StudyRevision)
+_REVISION = select(func.count()).where(_SAME_STUDY.study_id == Study.id).scalar_subquery()
 
 
-def batch(connection: Connection, state: str | None, *, after: int, limit: int) -> list[StudyEntry]:
-    """Up to `limit` studies in this state with an id above `after`, in order of id."""
+def batch(connection: Connection, state: str | None, *, before: int, limit: int) -> list[StudyEntry]:
+    """Up to `limit` studies in this state with an id below `before`, the newest first."""
     rows = connection.execute(
         select(
             *(Study.id, Study.study_instance_uid, Study.study_date, Study.modality, Study.study_description),
@@ -26,17 +36,31 @@ def batch(connection: Connection, state: str | None, *, after: int, limit: int) 
             *(StudyRevision.complete_because, Report.id.label("report_id"), Report.revision_id, Report.findings),
             *(Report.impression, Report.confidence, Report.status, Report.created_at),
             *(ModelVersion.name, ModelVersion.version, ModelVersion.weights_sha256),
+            *(Report.supersedes_id, _REVISION.label("revision")),
         )
         .select_from(Study)
         .outerjoin(StudyRevision, and_(StudyRevision.study_id == Study.id, StudyRevision.superseded_at.is_(None)))
         .outerjoin(Report, and_(Report.study_id == Study.id, Report.status != "superseded"))
         .outerjoin(ModelVersion, ModelVersion.id == Report.model_version_id)
-        .where(Study.id > after, StudyRevision.state == state if state else StudyRevision.id.is_(None))
-        .order_by(Study.id)
+        .where(Study.id < before, StudyRevision.state == state if state else StudyRevision.id.is_(None))
+        .order_by(Study.id.desc())
         .limit(limit)
     ).all()
     inputs = _inputs(connection, {row.id: row.report_id for row in rows})
-    return [_entry(row, inputs[row.id]) for row in rows]
+    statements = _statements(connection, [row.report_id for row in rows if row.report_id is not None])
+    return [_entry(row, inputs[row.id], statements[row.report_id]) for row in rows]
+
+
+def _statements(connection: Connection, reports: Sequence[int]) -> dict[int | None, list[FindingFact]]:
+    found: dict[int | None, list[FindingFact]] = defaultdict(list)
+    if reports:
+        for row in connection.execute(
+            select(Finding.report_id, Finding.label, Finding.polarity, Finding.sentence)
+            .where(Finding.report_id.in_(reports))
+            .order_by(Finding.id)
+        ):
+            found[row.report_id].append(FindingFact(label=row.label, polarity=row.polarity, sentence=row.sentence))
+    return found
 
 
 def _inputs(connection: Connection, reports: Mapping[int, int | None]) -> dict[int, list[EntryInput]]:
@@ -73,7 +97,7 @@ def _inputs(connection: Connection, reports: Mapping[int, int | None]) -> dict[i
     return found
 
 
-def _entry(row: Any, inputs: Sequence[EntryInput]) -> StudyEntry:
+def _entry(row: Any, inputs: Sequence[EntryInput], statements: Sequence[FindingFact]) -> StudyEntry:
     return StudyEntry(
         study_id=row.id,
         revision_id=row.newest_id,
@@ -84,12 +108,13 @@ def _entry(row: Any, inputs: Sequence[EntryInput]) -> StudyEntry:
         state=row.state or "waiting",
         reason=row.reason or "",
         complete_because=row.complete_because or "",
-        report=_report(row) if row.report_id is not None else None,
+        revision=row.revision,
+        report=_report(row, statements) if row.report_id is not None else None,
         inputs=tuple(inputs),
     )
 
 
-def _report(row: Any) -> EntryReport:
+def _report(row: Any, statements: Sequence[FindingFact]) -> EntryReport:
     return EntryReport(
         report_id=row.report_id,
         revision_id=row.revision_id,
@@ -101,4 +126,6 @@ def _report(row: Any) -> EntryReport:
         model_name=row.name,
         model_version=row.version,
         weights_sha256=row.weights_sha256,
+        supersedes_id=row.supersedes_id,
+        statements=tuple(statements),
     )

@@ -6,6 +6,8 @@ Identifying fields are as they are stored: pseudonyms unless the site switched c
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from db.records import FindingFact
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyCounts:
@@ -43,6 +45,8 @@ class EntryReport:
     model_name: str
     model_version: str
     weights_sha256: str
+    supersedes_id: int | None  # the report that this one replaced
+    statements: tuple[FindingFact, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,5 +78,6 @@ class StudyEntry:
     state: str
     reason: str
     complete_because: str
+    revision: int  # the how-manyth of the study
     report: EntryReport | None
     inputs: tuple[EntryInput, ...]

@@ -5,6 +5,7 @@ Raises only `db.errors`. Every method may be called by any number of processes a
 arguments. Knows no bucket, no pixels and no model.
 """
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice
@@ -137,17 +138,23 @@ class Ledger:
                 retried += accounts.retry_studies(connection, actor)
             return retried
 
-    def study_entries(self, *, limit: int | None = None, batch_size: int = 200) -> Iterator[StudyEntry]:
-        """Every study at its newest revision, failures first. One transaction of two queries for each batch."""
-        return islice(self._entries(batch_size), limit)
+    def study_entries(
+        self, *, section: str | None = None, limit: int | None = None, batch_size: int = 200
+    ) -> Iterator[StudyEntry]:
+        """Studies at their newest revision, the newest first: of one section (failed, skipped, waiting, reported) or
+        of all in that order. One transaction of three queries for each batch.
+        """
+        sections = browse.SECTIONS if section is None else (section,)
+        states = [state for name in sections for state in browse.SECTIONS[name]]
+        return islice(self._entries(states, batch_size if limit is None else min(batch_size, limit)), limit)
 
-    def _entries(self, batch_size: int) -> Iterator[StudyEntry]:
-        for state in browse.ORDER:
-            after = 0
+    def _entries(self, states: Sequence[str | None], batch_size: int) -> Iterator[StudyEntry]:
+        for state in states:
+            before = sys.maxsize
             while True:
                 with reading(self._engine) as connection:
-                    batch = browse.batch(connection, state, after=after, limit=batch_size)
+                    batch = browse.batch(connection, state, before=before, limit=batch_size)
                 yield from batch
                 if len(batch) < batch_size:
                     break
-                after = batch[-1].study_id
+                before = batch[-1].study_id

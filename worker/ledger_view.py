@@ -38,7 +38,7 @@ def show_status(settings: Settings, *, failures: int, as_json: bool) -> None:
 
 def show_reports(settings: Settings, *, last: int, as_json: bool) -> None:
     """The newest drafts."""
-    entries = Site(settings=settings).ledger.newest_reports(last)
+    entries = list(Site(settings=settings).ledger.study_entries(section="reported", limit=last))
     if as_json:
         print_json({"notice": DRAFT, "reports": [_as_json(entry) for entry in entries]})
         return

@@ -81,8 +81,8 @@ def _reasons(reasons: tuple[Reason, ...]) -> tuple[PageReason, ...]:
 
 def _studies(site: Site) -> Iterator[PageStudy]:
     cache = FolderViewCache(site.views)
-    for state, most in SHOWN.items():
-        for entry in site.ledger.study_entries(state=state, limit=most):
+    for section, most in SHOWN.items():
+        for entry in site.ledger.study_entries(section=section, limit=most):
             yield _study(site, cache, entry)
 
 
