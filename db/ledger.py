@@ -141,8 +141,12 @@ class Ledger:
     def study_entries(
         self, *, section: str | None = None, limit: int | None = None, batch_size: int = 200
     ) -> Iterator[StudyEntry]:
-        """Studies at their newest revision, the newest first: of one section (failed, skipped, waiting, reported) or
-        of all in that order. One transaction of three queries for each batch.
+        """Studies at their newest revision, the newest first; one transaction of three queries for each batch.
+
+        Args:
+            section: failed, skipped, waiting or reported; None for all, in that order.
+            limit: At most so many.
+            batch_size: Studies of a transaction.
         """
         sections = browse.SECTIONS if section is None else (section,)
         states = [state for name in sections for state in browse.SECTIONS[name]]

@@ -8,7 +8,7 @@ A known error is one line without a traceback.
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -125,7 +125,7 @@ def reports(*, last: int, as_json: bool, **options: Any) -> None:
 @main.command()
 @setting("database_url", "--database")
 @click.option("--what", type=click.Choice(["objects", "studies", "all"]), default="all", show_default=True)
-def retry(*, what: str, **options: Any) -> None:
+def retry(*, what: Literal["objects", "studies", "all"], **options: Any) -> None:
     """Put what failed back to work; the next run takes it."""
     from worker.ledger_view import retry_failed
 

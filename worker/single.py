@@ -14,6 +14,7 @@ from pipeline.errors import NightreadError, Unavailable, UsageError
 from pipeline.manifest import Manifest
 from pipeline.study import Conversion, Converted, Outcome, Preprocessing, Reported, Study
 from worker.bootstrap import Site
+from worker.provenance import accepts_of
 from worker.settings import Settings
 from worker.terminal import DRAFT, print_json, print_report
 
@@ -60,10 +61,10 @@ def caption_paths(settings: Settings, paths: Sequence[Path], *, as_json: bool) -
 
 
 def _choose(views: list[Converted], manifest: Manifest) -> Study:
-    assembly = assemble(
-        [_candidate(index, view) for index, view in enumerate(views)], manifest.accepts, manifest.label
-    )
-    if reason := refusal(manifest.accepts, assembly):
+    candidates = tuple(_candidate(index, view) for index, view in enumerate(views))
+    accepts = accepts_of(manifest)
+    assembly = assemble(candidates, accepts, label=manifest.title)
+    if reason := refusal(candidates, assembly, accepts, label=manifest.title):
         raise NightreadError(reason)
     return _study(views, assembly)
 
