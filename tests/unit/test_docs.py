@@ -47,7 +47,7 @@ def test_every_command_explains_itself(command: click.Command) -> None:
 
 
 def test_options_that_are_settings_show_their_variable() -> None:
-    text = main.commands["run"].get_help(click.Context(main.commands["run"], max_content_width=200))
+    text = main.commands["run"].get_help(click.Context(main.commands["run"], terminal_width=200))
     assert "[env: NIGHTREAD_DATABASE_URL]" in text
 
 
