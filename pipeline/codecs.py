@@ -1,7 +1,7 @@
 """The first frame as an array of stored values, whatever the transfer syntax did to it.
 
 Uncompressed samples are views of the buffer that was read. Compressed ones go through imagecodecs (libjpeg-turbo,
-CharLS, OpenJPEG, OpenJPH: one permissive set that decodes everything that any other does), but only after
+CharLS, OpenJPEG: one permissive set that decodes everything that any other does), but only after
 `pipeline.codestream` has compared the frame's own claims with the header's. The codestream decides which decoder
 is used: transfer syntaxes lie. Values come out as unsigned patterns; sign and mask are for `pipeline.values`.
 """
@@ -29,9 +29,8 @@ RLE = f"{_UID}.5"
 RLE_HEADER = 64  # bytes
 WORD = 16  # bits
 DEFLATED_FRAME = f"{_UID}.8.1"
-HTJ2K_LOSSLESS = frozenset({f"{_UID}.4.201", f"{_UID}.4.202"})
-CODESTREAMS = HTJ2K_LOSSLESS | frozenset(
-    f"{_UID}.4.{number}" for number in (50, 51, 53, 55, 57, 70, 80, 81, 90, 91, 92, 93, 203)
+CODESTREAMS = frozenset(
+    f"{_UID}.4.{number}" for number in (50, 51, 53, 55, 57, 70, 80, 81, 90, 91, 92, 93, 201, 202, 203)
 )
 LUMA_FIRST = frozenset({"YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420"})
 
@@ -97,7 +96,7 @@ def _compressed(frame: bytes, layout: Layout, transfer_syntax: str) -> tuple[Pat
     stream = parse(frame)
     frame = frame[stream.start :]
     check(stream, frame, layout)
-    decoder = _decoder(stream, layout, transfer_syntax)
+    decoder = _decoder(stream, layout)
     try:
         values = decoder(frame)
     except RuntimeError as error:  # every decoder of imagecodecs has its own kind of it
@@ -108,12 +107,13 @@ def _compressed(frame: bytes, layout: Layout, transfer_syntax: str) -> tuple[Pat
     return patterns, _bits(stream, layout)
 
 
-def _decoder(stream: Codestream, layout: Layout, transfer_syntax: str) -> Callable[[bytes], NDArray[Any]]:
+def _decoder(stream: Codestream, layout: Layout) -> Callable[[bytes], NDArray[Any]]:
     if stream.kind == "JPEG-LS":
         return imagecodecs.jpegls_decode
     if stream.kind == "JPEG 2000":
-        # OpenJPH is three times faster, but its lossy path wraps 256 to 0: only what is lossless goes there.
-        return imagecodecs.htj2k_decode if transfer_syntax in HTJ2K_LOSSLESS else imagecodecs.jpeg2k_decode
+        # For high throughput too: OpenJPH is three times faster, but wraps 256 to 0 where it is lossy, and gives a
+        # damaged frame back as a sound one.
+        return imagecodecs.jpeg2k_decode
     if layout.samples == 1:
         return imagecodecs.jpeg_decode
     space = "RGB" if layout.photometric == "RGB" else "YCBCR"
@@ -121,11 +121,10 @@ def _decoder(stream: Codestream, layout: Layout, transfer_syntax: str) -> Callab
 
 
 def _bits(stream: Codestream, layout: Layout) -> Layout:
-    """Writers' Bits Stored contradict JPEG-LS and JPEG 2000 precisions often enough: the codestream is right."""
-    precision = stream.precision
-    if stream.kind == "JPEG" and precision >= layout.bits_stored:
+    """A codestream cannot hold more bits than its precision. It may hold fewer: encoders round up to 16."""
+    if stream.precision >= layout.bits_stored:
         return layout
-    return replace(layout, bits_stored=precision, high_bit=precision - 1)
+    return replace(layout, bits_stored=stream.precision, high_bit=stream.precision - 1)
 
 
 def _rle(frame: bytes, layout: Layout) -> Patterns:

@@ -70,11 +70,16 @@ def _width(counts: NDArray[np.int64], layout: Layout, size: int) -> tuple[int, i
     container = size.bit_length() - 1
     bits = min(layout.bits_stored, container)
     shift = max(0, min(layout.high_bit, container - 1) - bits + 1)
-    above = int(counts[1 << bits + shift :].sum())
-    if layout.signed or above <= OVERFLOW_SHARE * counts.sum():
+    if _above(counts, bits + shift, signed=layout.signed) <= OVERFLOW_SHARE * counts.sum():
         return bits, shift, ()
     wide = int(np.flatnonzero(counts)[-1]).bit_length()
     return wide, 0, (f"pixels use {wide} bits, Bits Stored says {bits}",)
+
+
+def _above(counts: NDArray[np.int64], used: int, *, signed: bool) -> int:
+    """How many pixels have bits above those used, other than a negative value's sign written on to the top."""
+    extended = len(counts) - (1 << used - 1) if signed else len(counts)
+    return int(counts[1 << used : max(extended, 1 << used)].sum())
 
 
 def _stored(patterns: NDArray[np.int64], bits: int, *, signed: bool) -> NDArray[np.int64]:

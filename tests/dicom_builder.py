@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.filewriter import dcmwrite
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from pipeline.conversion import convert
 from pipeline.study import Conversion, Converted, Preprocessing, Refused, View
@@ -79,16 +79,25 @@ def dicom_bytes(
     return written(dataset, syntax)
 
 
+_STAND_INS = {22: "1.2.840.10008.1.2.4.80", 24: "1.2.840.10008.1.2.4.201"}
+
+
+def _known(syntax: str) -> str:
+    """The syntax, or one of the same length that pydicom knows how to write."""
+    return str(syntax) if UID(syntax).is_transfer_syntax else _STAND_INS[len(syntax) + len(syntax) % 2]
+
+
 def written(dataset: Dataset, syntax: str = ExplicitVRLittleEndian) -> bytes:
     """The data set as a file of that transfer syntax."""
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.file_meta.TransferSyntaxUID = _known(syntax)
     dataset.file_meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID", DX_IMAGE)
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID", "1.2.3.4")
     buffer = io.BytesIO()
     with config.disable_value_validation():
         dcmwrite(buffer, dataset, enforce_file_format=True)
-    return buffer.getvalue()
+    padded = [uid.ljust(len(uid) + len(uid) % 2, "\0").encode() for uid in (_known(syntax), syntax)]
+    return buffer.getvalue().replace(*padded, 1)
 
 
 def item(**elements: Any) -> Sequence:
