@@ -15,8 +15,8 @@ Sample: TypeAlias = tuple[float, int]
 
 WIDTH, HEIGHT = 720, 300
 LEFT, RIGHT = 64, 708  # of both panels
-DONE_TOP, DONE_BOTTOM = 16, 166  # the upper panel: studies done
-RATE_TOP, RATE_BOTTOM = 196, 250  # the lower panel: their rate
+DONE_TOP, DONE_BOTTOM = 20, 166  # the upper panel: studies done
+RATE_TOP, RATE_BOTTOM = 198, 252  # the lower panel: their rate
 _BARS = 46
 _UNITS = ((7200, 3600, "hours"), (180, 60, "minutes"), (0, 1, "seconds"))
 
