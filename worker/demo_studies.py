@@ -74,7 +74,7 @@ class DemoObject:
     key: str  # relative to the archive, with forward slashes
     data: bytes
     late: bool = False  # written to `late`, not to `archive`
-    converts: bool = True  # False: it has no chest image that can be read, and ends skipped or failed
+    converts: bool = True  # False: no view can be made of it; it ends skipped or failed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -202,7 +202,7 @@ class _Maker:
         patient = self._patient(number, "Hip left")
         storage = Storage(syntax=JPEGLSLossless, body_part="HIP", told="nothing")
         data = image(patient, hip(round(720 * self._scale)), "frontal", storage)
-        return patient.study_uid, [DemoObject(key=f"{_folder(patient)}/IM001.dcm", data=data, converts=False)]
+        return patient.study_uid, [DemoObject(key=f"{_folder(patient)}/IM001.dcm", data=data)]
 
     def _patient(self, number: int, description: str = "Chest two views") -> Patient:
         name = f"DEMO^{_SURNAMES[number % len(_SURNAMES)]} {_GIVEN[number // 3 % len(_GIVEN)]}"

@@ -193,7 +193,7 @@ def _data_uri(pixels: Pixels) -> str:
 def _replace(path: Path, chunks: Iterable[str]) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("w", encoding="utf-8", newline="\n") as file:
+        with part.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             file.writelines(chunks)
             file.flush()
             os.fsync(file.fileno())

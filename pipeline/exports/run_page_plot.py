@@ -15,8 +15,8 @@ Sample: TypeAlias = tuple[float, int]
 
 WIDTH, HEIGHT = 720, 300
 LEFT, RIGHT = 64, 708  # of both panels
-DONE_TOP, DONE_BOTTOM = 16, 166  # the upper panel: studies done
-RATE_TOP, RATE_BOTTOM = 196, 250  # the lower panel: their rate
+DONE_TOP, DONE_BOTTOM = 20, 166  # the upper panel: studies done
+RATE_TOP, RATE_BOTTOM = 198, 252  # the lower panel: their rate
 _BARS = 46
 _UNITS = ((7200, 3600, "hours"), (180, 60, "minutes"), (0, 1, "seconds"))
 
@@ -76,7 +76,7 @@ def plot(samples: Sequence[Sample]) -> Plot | None:
     highest = _ceiling(max(done, 1))
     points = [(_x(at, seconds), _between(n / highest, DONE_BOTTOM, DONE_TOP)) for at, n in _thin(samples)]
     line = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-    rates, per, rate_unit = _rates(samples)
+    rates, rate_unit = _rates(samples)
     fastest = _ceiling(max(rates))
     return Plot(
         line=line,
@@ -85,8 +85,7 @@ def plot(samples: Sequence[Sample]) -> Plot | None:
         time_ticks=tuple(Tick(at=_x(n * scale, seconds), label=_number(n)) for n in _steps(seconds / scale)),
         done_ticks=_axis(highest, DONE_BOTTOM, DONE_TOP),
         rate_ticks=tuple(
-            Tick(at=_between(share, RATE_BOTTOM, RATE_TOP), label=_number(share * fastest * per))
-            for share in (0, 1)
+            Tick(at=_between(share, RATE_BOTTOM, RATE_TOP), label=_number(share * fastest)) for share in (0, 1)
         ),
         time_unit=unit,
         rate_unit=rate_unit,
@@ -115,11 +114,13 @@ def _rate_unit(rate: float) -> tuple[float, str]:
     return next(((per, unit) for per, unit in units if rate * per >= 1), (3600.0, "per hour"))
 
 
-def _rates(samples: Sequence[Sample]) -> tuple[list[float], float, str]:
+def _rates(samples: Sequence[Sample]) -> tuple[list[float], str]:
+    """The rate in each bar, in the unit that the fastest asks for."""
     edges = np.linspace(0, samples[-1][0], _BARS + 1)
     done = np.interp(edges, [at for at, _ in samples], [n for _, n in samples])
-    rates = (np.diff(done) / np.diff(edges)).tolist()
-    return [float(rate) for rate in rates], *_rate_unit(max(rates))
+    rates = np.diff(done) / np.diff(edges)
+    per, unit = _rate_unit(float(rates.max()))
+    return [float(rate) * per for rate in rates], unit
 
 
 def _bars(rates: Sequence[float], fastest: float) -> tuple[Bar, ...]:

@@ -21,7 +21,7 @@ DECODERS: dict[str, Any] = {
     JPEGLSLossless: imagecodecs.jpegls_decode,
     JPEG2000Lossless: imagecodecs.jpeg2k_decode,
 }
-SCALE = 0.16
+SCALE = 0.12
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_the_summary_counts_what_was_written(demo: DemoSummary) -> None:
 
 def test_the_same_seed_writes_the_same_bytes(tmp_path: Path) -> None:
     def contents(folder: str, seed: int) -> dict[str, bytes]:
-        root = write_demo(tmp_path / folder, studies=1, seed=seed, scale=0.08).archive
+        root = write_demo(tmp_path / folder, studies=1, seed=seed, scale=0.06).archive
         return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*.dcm")}
 
     assert contents("one", 5) == contents("two", 5)

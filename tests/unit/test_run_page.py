@@ -167,7 +167,7 @@ def test_the_plot_covers_the_run_and_its_rates_sum_to_it() -> None:
     assert drawn.sentence == "300 studies done in 10 min 0 s, 30 per minute on average."
     assert [tick.label for tick in drawn.done_ticks] == ["0", "100", "200", "300"]
     assert drawn.line.startswith("M64.0 166.0L")
-    assert drawn.line.endswith("L708.0 16.0")
+    assert drawn.line.endswith("L708.0 20.0")
     assert len({round(bar.height, 6) for bar in drawn.bars}) == 1
 
 
@@ -188,3 +188,8 @@ def test_times_and_numbers_are_for_people() -> None:
     assert when(START + timedelta(hours=1), after=START) == "23:04 UTC"
     assert when(START + timedelta(hours=2), after=START) == "24 November 2026, 00:04 UTC"
     assert decimal(-0.314) == "−0.31"
+
+
+def test_a_key_that_is_no_unicode_can_still_be_written(tmp_path: Path) -> None:
+    render(of_studies(PageStudy(study_id=1, state="failed", reason="odd key \udcff")), tmp_path / "run.html")
+    assert "odd key \\udcff" in (tmp_path / "run.html").read_text(encoding="utf-8")
