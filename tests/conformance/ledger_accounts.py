@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import Engine
 
 from db import analyst, schema
 from db.engine import open_engine
@@ -242,7 +243,7 @@ class ViewTests:
 
 
 class SchemaTests:
-    """Versions of the schema. `world` is at the newest; `empty` has no table."""
+    """Versions of the schema."""
 
     def test_an_upgraded_database_is_what_the_program_expects(self, world: World) -> None:
         assert schema.current(world.engine) == schema.head()
@@ -250,22 +251,22 @@ class SchemaTests:
         schema.upgrade(world.engine)
         schema.require_current(world.engine, upgrade_empty=False)
 
-    def test_check_names_what_differs(self, world: World) -> None:
-        with world.engine.begin() as connection:
+    def test_check_names_what_differs(self, spare_engine: Engine) -> None:
+        with spare_engine.begin() as connection:
             connection.exec_driver_sql("DROP VIEW latest_report")
             connection.exec_driver_sql("DROP INDEX ix_finding_label")
             connection.exec_driver_sql("CREATE TABLE foreign_table (id int)")
-        told = schema.check(world.engine)
+        told = schema.check(spare_engine)
         assert len(told) == 3
         assert "view latest_report is missing" in told
         assert any("ix_finding_label" in line for line in told)
 
-    def test_another_version_is_refused_with_the_remedy(self, world: World) -> None:
+    def test_another_version_is_refused_with_the_remedy(self, spare_engine: Engine) -> None:
         for version, remedy in (("0001", "run `nightread db upgrade`"), ("9999", "update nightread")):
-            with world.engine.begin() as connection:
+            with spare_engine.begin() as connection:
                 connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{version}'")
             with pytest.raises(SchemaMismatch, match=remedy):
-                schema.require_current(world.engine, upgrade_empty=True)
+                schema.require_current(spare_engine, upgrade_empty=True)
 
     def test_two_upgrades_at_once_do_it_once(self, empty_url: str) -> None:
         def upgrade(_: int) -> str | None:

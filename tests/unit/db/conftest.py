@@ -39,6 +39,12 @@ def empty_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
+def spare_engine(engine: Engine) -> Engine:
+    """A database at the newest schema whose tables the test may spoil."""
+    return engine
+
+
+@pytest.fixture
 def world(engine: Engine) -> World:
     """A ledger with a model and a run."""
     return make_world(engine)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, event, insert, select, text, update
 
 from db.base import UtcIn, UtcNow
-from db.engine import open_engine, reading, sqlite_file, writing
+from db.engine import open_engine, reading, writing
 from db.errors import (
     DatabaseDamaged,
     DatabaseError,
