@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from db.errors import DatabaseMisconfigured, translated
+from db.errors import DatabaseMisconfigured, shown, translated
 
 LOCK_WAIT_SECONDS = 30.0
 CONNECT_SECONDS = 10
@@ -33,7 +33,7 @@ def open_engine(url: str, *, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> En
     if parsed.get_backend_name() == "sqlite":
         return _open_sqlite(parsed, lock_wait_seconds)
     raise DatabaseMisconfigured(
-        f"database {parsed.render_as_string(hide_password=True)!r} is of no kind that Nightread works with; "
+        f"database {shown(parsed)} is of no kind that Nightread works with; "
         "give sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
     )
 
@@ -67,9 +67,9 @@ def _parse(url: str) -> URL:
 
 
 def _open_postgresql(url: URL) -> Engine:
-    defaults = {"connect_timeout": str(CONNECT_SECONDS), "application_name": "nightread"}
-    url = url.update_query_dict({name: value for name, value in defaults.items() if name not in url.query})
-    return create_engine(url, pool_pre_ping=True, hide_parameters=True)
+    defaults = {"connect_timeout": CONNECT_SECONDS, "application_name": "nightread"}
+    ours = {name: value for name, value in defaults.items() if name not in url.query}
+    return create_engine(url, connect_args=ours, pool_pre_ping=True, hide_parameters=True)
 
 
 def _open_sqlite(url: URL, lock_wait_seconds: float) -> Engine:

@@ -131,9 +131,14 @@ _POSTGRESQL: tuple[_Rule, ...] = (
 )
 
 
+def shown(url: URL) -> str:
+    """A database's address as a person may read it: without the driver's name and the password."""
+    return repr(url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True))
+
+
 def translate(error: SQLAlchemyError, url: URL | None = None) -> DatabaseError:
     """The one line that a person needs, from whatever the driver raised."""
-    where = f"database {url.render_as_string(hide_password=True)!r}" if url is not None else "the database"
+    where = f"database {shown(url)}" if url is not None else "the database"
     if isinstance(error, PoolTimeout):
         return DatabaseUnavailable(f"{where} has no free connection in this process; run fewer threads")
     if not isinstance(error, DBAPIError) or error.orig is None:

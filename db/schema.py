@@ -6,6 +6,7 @@ an ini file. Knows what a version is, not what is in it.
 
 from collections.abc import Sequence
 from importlib.resources import files
+from threading import Lock
 from typing import Any
 
 from alembic import command
@@ -19,13 +20,15 @@ import db.report_tables  # noqa: F401  (its tables belong to the metadata)
 from db import analyst
 from db.base import Base
 from db.engine import reading, writing
-from db.errors import SchemaMismatch
+from db.errors import SchemaMismatch, shown
+
+_upgrading = Lock()  # Alembic keeps its context in module globals: one upgrade at a time in a process
 
 
 def upgrade(engine: Engine) -> None:
     """Bring the schema to this program's version, whole or not at all. Two at once do it once."""
     config = _config()
-    with writing(engine) as connection:
+    with _upgrading, writing(engine) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
@@ -63,10 +66,14 @@ def require_current(engine: Engine, *, upgrade_empty: bool) -> None:
     Raises:
         SchemaMismatch: It is older, newer or somebody else's; the message says what to do.
     """
+    where = f"database {shown(engine.url)}"
+    if is_empty(engine):  # asked first: whoever upgrades at this moment makes tables and version appear at once
+        if not upgrade_empty:
+            raise SchemaMismatch(f"{where} is empty; run `nightread db upgrade`")
+        upgrade(engine)
     found, wanted = current(engine), head()
     if found == wanted:
         return
-    where = f"database {engine.url.render_as_string(hide_password=True)!r}"
     if found is not None and not _is_ours(found):
         raise SchemaMismatch(
             f"{where} has schema {found!r}, newer than this program's {wanted!r}; update nightread"
@@ -75,13 +82,9 @@ def require_current(engine: Engine, *, upgrade_empty: bool) -> None:
         raise SchemaMismatch(
             f"{where} has schema {found!r}, this program needs {wanted!r}; run `nightread db upgrade`"
         )
-    if not is_empty(engine):
-        raise SchemaMismatch(
-            f"{where} has tables, but none of Nightread's; name another, or run `nightread db upgrade` to share it"
-        )
-    if not upgrade_empty:
-        raise SchemaMismatch(f"{where} is empty; run `nightread db upgrade`")
-    upgrade(engine)
+    raise SchemaMismatch(
+        f"{where} has tables, but none of Nightread's; name another, or run `nightread db upgrade` to share it"
+    )
 
 
 def _config() -> Config:

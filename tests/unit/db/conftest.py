@@ -33,11 +33,15 @@ def engine(template: Path, tmp_path: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def empty_engine(tmp_path: Path) -> Iterator[Engine]:
-    """A database without any table."""
-    engine = open_engine(f"sqlite:///{tmp_path / 'empty.db'}")
-    yield engine
-    engine.dispose()
+def empty_url(tmp_path: Path) -> str:
+    """The URL of a database without any table."""
+    return f"sqlite:///{tmp_path / 'empty.db'}"
+
+
+@pytest.fixture
+def spare_engine(engine: Engine) -> Engine:
+    """A database at the newest schema whose tables the test may spoil."""
+    return engine
 
 
 @pytest.fixture
