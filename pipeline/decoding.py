@@ -1,10 +1,10 @@
 """Greedy and beam search over any captioning model, batched; greedy is a beam of one.
 
-Legend: B studies, W beams, N = B·W rows, Y vocabulary. Every sequence has the form
-`<findings> sentence+ <impression> sentence+ <eos>`: the next section can begin only after a full stop, and is forced
-when a section is at its largest length. Scores are the model's own log-probabilities, not renormalised after a
-constraint, so a confidence means the same whatever the constraints. Rows never see each other: a study's result does
-not depend on its neighbours. Assumes that ids of the special tokens are told. Knows no words.
+Legend: B studies, W beams, N = B·W rows, Y vocabulary. Every sequence has the form `<findings> sentence+
+<impression> sentence+ <eos>`: the next section can begin only after a full stop, and is forced when a section is
+at its largest length. Scores are the model's own log-probabilities, not renormalised after a constraint, so a
+confidence means the same whatever the constraints. Rows never see each other: a study's result does not depend on
+its neighbours. Assumes that ids of the special tokens are told. Knows no words.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,8 @@ from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
+
+from pipeline.manifest import DecodingSettings
 
 Memory: TypeAlias = dict[str, Tensor]  # what is fixed for a study; every tensor has the rows first
 State: TypeAlias = dict[str, Tensor]  # what changes with each token; every tensor has the rows first
@@ -42,17 +44,6 @@ class Tokens:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Decoding:
-    """How to search; part of a report's provenance."""
-
-    beams: int = 3
-    max_findings: int = 80  # tokens
-    max_impression: int = 40  # tokens
-    length_penalty: float = 1.0  # score = sum of log-probabilities / length ** penalty
-    block_trigrams: bool = True  # no three words twice in one section
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Decoded:
     """One sequence, without <bos>."""
 
@@ -71,7 +62,7 @@ class _Search:
     lengths: Tensor  # [N] chosen tokens
 
 
-def decode(model: Captioning, memory: Memory, state: State, ids: Tokens, how: Decoding) -> list[Decoded]:
+def decode(model: Captioning, memory: Memory, state: State, ids: Tokens, how: DecodingSettings) -> list[Decoded]:
     """The best sequence of each study."""
     beams = how.beams
     memory = {key: value.repeat_interleave(beams, 0) for key, value in memory.items()}
@@ -95,7 +86,7 @@ def _begin(rows: int, beams: int, ids: Tokens, device: torch.device) -> _Search:
     return _Search(start, scores, nothing.bool(), nothing, nothing.clone())
 
 
-def _constrain(scores: Tensor, search: _Search, ids: Tokens, how: Decoding) -> Tensor:
+def _constrain(scores: Tensor, search: _Search, ids: Tokens, how: DecodingSettings) -> Tensor:
     """Forbid what a report cannot contain here: [N, Y] -> [N, Y] with -inf."""
     scores = scores.clone()
     scores[:, [ids.pad, ids.bos, ids.unk, ids.findings]] = NEVER
@@ -113,8 +104,9 @@ def _constrain(scores: Tensor, search: _Search, ids: Tokens, how: Decoding) -> T
     if how.block_trigrams:
         _forbid_repeats(scores, search)
     ends = scores.gather(1, section_end.unsqueeze(1))
-    return torch.where(full.unsqueeze(1), torch.full_like(scores, NEVER).scatter(1, section_end.unsqueeze(1), ends),
-                       scores)
+    return torch.where(
+        full.unsqueeze(1), torch.full_like(scores, NEVER).scatter(1, section_end.unsqueeze(1), ends), scores
+    )
 
 
 def _forbid_repeats(scores: Tensor, search: _Search) -> None:
@@ -130,7 +122,7 @@ def _forbid_repeats(scores: Tensor, search: _Search) -> None:
     scores[rows, tokens[rows, places + 2]] = NEVER
 
 
-def _advance(search: _Search, scores: Tensor, ids: Tokens, how: Decoding) -> tuple[_Search, Tensor]:
+def _advance(search: _Search, scores: Tensor, ids: Tokens, how: DecodingSettings) -> tuple[_Search, Tensor]:
     """Choose the best W continuations of each study; a finished beam continues with <pad> at no cost."""
     beams, words = how.beams, scores.shape[1]
     scores[search.finished] = NEVER
@@ -151,7 +143,7 @@ def _advance(search: _Search, scores: Tensor, ids: Tokens, how: Decoding) -> tup
     ), parents
 
 
-def _best(search: _Search, ids: Tokens, how: Decoding) -> list[Decoded]:
+def _best(search: _Search, ids: Tokens, how: DecodingSettings) -> list[Decoded]:
     """The first beam of each study: topk sorts, so it is the one with the best score."""
     results = []
     for row in range(0, len(search.tokens), how.beams):

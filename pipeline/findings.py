@@ -1,10 +1,11 @@
-"""Report text -> statements: which findings a report says are present, absent or uncertain, and in which sentence.
+"""Report text -> statements: which findings are said to be present, absent or uncertain, sentence by sentence.
 
 A rule-based extractor in the manner of NegEx and the CheXpert labeler; its words are data in
-`pipeline.finding_rules`. Each sentence is judged alone. A mention is negated or made uncertain by a cue in the same
-clause, before it or right after it; cues that only look like negations ("no change in") are set aside first. Where
-a sentence mentions a finding twice, present beats uncertain beats absent. "No Finding" is stated when a report sums
-up that nothing was found and names nothing. Assumes English; does not know misspellings or what a model saw.
+`pipeline.finding_rules`. Each sentence is judged alone. A mention is negated or made uncertain by a cue in the
+same clause, before it or right after it; cues that only look like negations ("no change in") are set aside first.
+Where a sentence mentions a finding twice, present beats uncertain beats absent. "No Finding" is stated when a
+report sums up that nothing was found and names nothing. Assumes English; does not know misspellings or what a
+model saw.
 """
 
 import re
@@ -12,33 +13,46 @@ from collections.abc import Iterable
 from functools import cache
 from typing import NamedTuple
 
-from pipeline.finding_rules import (
+from pipeline.finding_cues import (
     CLAUSE_END,
+    COMMA_ENDS_BEFORE,
+    LINKING,
     NEGATION_AFTER,
     NEGATION_BEFORE,
     NORMAL_STATEMENTS,
     NOT_A_NEGATION,
-    RULES,
     UNCERTAIN_AFTER,
     UNCERTAIN_BEFORE,
 )
+from pipeline.finding_rules import RULES
 from pipeline.study import Finding, Polarity
 
 NO_FINDING = "No Finding"
 CHEXPERT = (  # the 14 labels, by the names that rules give them
-    "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema", "Consolidation", "Pneumonia",
-    "Atelectasis", "Pneumothorax", "Pleural Effusion", "Pleural Other", "Fracture", "Support Devices", NO_FINDING,
-)  # fmt: skip
+    *("Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema", "Consolidation"),
+    *("Pneumonia", "Atelectasis", "Pneumothorax", "Pleural Effusion", "Pleural Other", "Fracture"),
+    *("Support Devices", NO_FINDING),
+)
 LABELS = tuple(dict.fromkeys([*(label for rule in RULES for label in rule.labels), NO_FINDING]))
 _STRENGTH = {Polarity.ABSENT: 0, Polarity.UNCERTAIN: 1, Polarity.PRESENT: 2}
 _SENTENCES = re.compile(r"(?<=[.!?])\s+|\n+")
-_CLAUSE_END = re.compile(CLAUSE_END)
-_NOT_A_NEGATION = re.compile(NOT_A_NEGATION)
-_NEGATION_BEFORE = re.compile(NEGATION_BEFORE)
-_NEGATION_AFTER = re.compile(r"\s*" + NEGATION_AFTER)
-_UNCERTAIN_BEFORE = re.compile(UNCERTAIN_BEFORE)
-_UNCERTAIN_AFTER = re.compile(r"\s*" + UNCERTAIN_AFTER)
-_NORMAL = re.compile("|".join(NORMAL_STATEMENTS))
+
+
+def _words(phrases: Iterable[str]) -> str:
+    return rf"\b(?:{'|'.join(phrases)})\b"
+
+
+def _after(phrases: Iterable[str]) -> re.Pattern[str]:
+    return re.compile(rf"\s*(?:{LINKING} )?(?:(?!not\b|no\b)\w+ )?{_words(phrases)}")
+
+
+_CLAUSE_END = re.compile(rf"[;:]|{_words(CLAUSE_END)}|, {_words(COMMA_ENDS_BEFORE)}")
+_NOT_A_NEGATION = re.compile(_words(NOT_A_NEGATION))
+_NEGATION_BEFORE = re.compile(_words(NEGATION_BEFORE))
+_NEGATION_AFTER = _after(NEGATION_AFTER)
+_UNCERTAIN_BEFORE = re.compile(_words(UNCERTAIN_BEFORE))
+_UNCERTAIN_AFTER = _after(UNCERTAIN_AFTER)
+_NORMAL = re.compile("|".join(f"^{text}" for text in NORMAL_STATEMENTS))
 
 
 class _Pattern(NamedTuple):
@@ -68,8 +82,9 @@ def extract(report: str) -> tuple[Finding, ...]:
 
 
 def present_labels(statements: Iterable[Finding], *, uncertain: bool = True) -> frozenset[str]:
-    """The labels said to be there; uncertain mentions count unless told otherwise. Qualified labels also count
-    for their problem: "Lung/hypoinflation" is "Lung".
+    """Return the labels said to be there; uncertain mentions count unless told otherwise.
+
+    Qualified labels also count for their problem: "Lung/hypoinflation" is "Lung".
     """
     wanted = {Polarity.PRESENT, Polarity.UNCERTAIN} if uncertain else {Polarity.PRESENT}
     labels = {item.label for item in statements if item.polarity in wanted}

@@ -54,7 +54,8 @@ _COMPARING_WORDS = (
 # A model that sees one study cannot know these; a sentence that still needs them is not learnt.
 _NEEDS_ANOTHER_STUDY = re.compile(
     r"\b(?:prior|previous(?:ly)?|comparison|compared?|interval|since|unchanged|stable|again|redemonstrat\w+|"
-    r"new|worsen\w*|improv\w+|increas(?:ed|ing) (?:in size|since)|xxxx|dr|telephone\w*|discussed|notif\w+|primordial)\b"
+    r"new|worsen\w*|improv\w+|increas(?:ed|ing) (?:in size|since)|xxxx|dr|telephone\w*|discussed|notif\w+|"
+    r"primordial)\b"
 )
 _WHOLE_SENTENCES = frozenset({"atelectasis", "cardiomegaly", "copd", "emphysema", "kyphosis", "scoliosis"})
 
@@ -89,7 +90,7 @@ def _target_sentence(sentence: str) -> str:
     words = [word for word in words if word]
     while words and words[-1] == COMMA:
         words.pop()
-    return " ".join(words) if len(words) > 1 or words and words[0] in _WHOLE_SENTENCES else ""
+    return " ".join(words) if len(words) > 1 or (words and words[0] in _WHOLE_SENTENCES) else ""
 
 
 def report_tokens(findings: Sequence[str], impression: Sequence[str]) -> list[str]:
@@ -104,7 +105,9 @@ def _section_tokens(sentences: Iterable[str]) -> list[str]:
 def build_tokenizer(sequences: Iterable[Sequence[str]], at_least: int) -> Tokenizer:
     """A word-level tokenizer of the words that occur often enough, most frequent first."""
     counts = Counter(token for sequence in sequences for token in sequence if token not in SPECIAL)
-    words = [word for word, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])) if count >= at_least]
+    words = [
+        word for word, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])) if count >= at_least
+    ]
     vocabulary = {token: number for number, token in enumerate((*SPECIAL, *words))}
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token=UNK))
     tokenizer.pre_tokenizer = WhitespaceSplit()
@@ -144,6 +147,5 @@ _CAPITALS = {word: word.upper() for word in ("copd", "picc", "svc", "cabg", "ct"
 
 
 def _sentence_case(sentence: str) -> str:
-    words = [_CAPITALS.get(word, word) for word in sentence.replace(f" {COMMA}", COMMA).split()]
-    text = " ".join(words)
+    text = " ".join(_CAPITALS.get(word, word) for word in sentence.split()).replace(f" {COMMA}", COMMA)
     return text[:1].upper() + text[1:]

@@ -30,8 +30,9 @@ def _move(pixels: Pixels, random: np.random.Generator) -> Pixels:
 def _expose(pixels: Pixels, random: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     grey = 255.0 * (pixels / 255.0) ** np.exp(random.uniform(-GAMMA, GAMMA))
     grey = (grey - 128) * (1 + random.uniform(-CONTRAST, CONTRAST)) + 128
-    return np.asarray(grey + random.uniform(-BRIGHTNESS, BRIGHTNESS) + random.normal(0, 1, grey.shape) * NOISE
-                      * random.random())
+    return np.asarray(
+        grey + random.uniform(-BRIGHTNESS, BRIGHTNESS) + random.normal(0, 1, grey.shape) * NOISE * random.random()
+    )
 
 
 def augment(pixels: Pixels, random: np.random.Generator) -> Pixels:

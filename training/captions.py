@@ -34,14 +34,24 @@ class Written:
     normal: Tensor  # [M] bool
 
 
-def noisy_concepts(concepts: Tensor, config: ReportConfig, prevalence: Tensor, generator: torch.Generator) -> Tensor:
+def noisy_concepts(
+    concepts: Tensor, config: ReportConfig, prevalence: Tensor, generator: torch.Generator
+) -> Tensor:
     """Coded concepts as the head would report them: some missed, some invented. [B, K] bool."""
     missed = torch.rand(concepts.shape, generator=generator) < config.concept_drop
     invented = torch.rand(concepts.shape, generator=generator) < config.concept_add * prevalence
     return (concepts & ~missed) | invented
 
 
-def draw_epoch(normal: Tensor, lengths: Sequence[int], config: ReportConfig, generator: torch.Generator) -> list[list[int]]:
+def drop_images(present: Tensor, mask: Tensor, chance: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Hide both views of some studies, so that the decoder learns to write from the concepts."""
+    hide = torch.rand(len(mask), 1, generator=generator) < chance
+    return present[~hide.expand_as(mask)[mask]], mask & ~hide
+
+
+def draw_epoch(
+    normal: Tensor, lengths: Sequence[int], config: ReportConfig, generator: torch.Generator
+) -> list[list[int]]:
     """Batches of one epoch: normal studies thinned out, similar lengths together, batches in random order."""
     keep = ~normal | (torch.rand(len(normal), generator=generator) < config.normal_weight)
     index = keep.nonzero().flatten()
@@ -63,7 +73,7 @@ def pad_tokens(sequences: Sequence[Sequence[int]], pad: int) -> Tensor:
 def caption_loss(
     model: AttentionModel, views: tuple[Tensor, Tensor], told: Tensor, tokens: Tensor, smoothing: float
 ) -> Tensor:
-    """Cross entropy of each next token, given maps of present views [N, C, h, w] and mask [B, V]."""
+    """Cross entropy of each next token, given pooled maps of present views [N, C, h, w] and mask [B, V]."""
     present, mask = views
     memory = model.remember(scatter_views(present, mask), mask, told)
     logits, _ = model.decoder(tokens[:, :-1], model.decoder.begin(memory), memory)
@@ -113,6 +123,7 @@ def _epoch(
     losses = []
     for index in drawn:
         views = drop_views(*train.maps.batch(index, generator=step.generator), config.view_dropout, step.generator)
+        views = drop_images(*views, config.image_dropout, step.generator)
         told = noisy_concepts(train.concepts[list(index)], config, prevalence, step.generator)
         tokens = pad_tokens([train.tokens[number] for number in index], pad=0)
         with torch.autocast("cpu", dtype=torch.bfloat16):

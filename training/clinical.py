@@ -41,7 +41,9 @@ def _score(true_positive: int, named: int, cases: int) -> LabelScore:
     return LabelScore(cases=cases, precision=precision, recall=recall, f1=f1)
 
 
-def scored_labels(truth: Sequence[Collection[str]], excluded: Collection[str], at_least: int = MIN_CASES) -> list[str]:
+def scored_labels(
+    truth: Sequence[Collection[str]], excluded: Collection[str], at_least: int = MIN_CASES
+) -> list[str]:
     """The labels with enough cases, most frequent first."""
     counts: dict[str, int] = {}
     for labels in truth:

@@ -136,8 +136,13 @@ def fit_concepts(
         loss = _epoch(seer, train, config, weight, step)
         found = aurocs(choice.targets, predict(seer, choice.activations), names)
         mean = float(np.mean(list(found.values())))
-        log.info("concepts epoch %d loss %.4f mean AUROC %.4f abnormal %.4f", epoch, loss, mean,
-                 found.get("abnormal", float("nan")))
+        log.info(
+            "concepts epoch %d loss %.4f mean AUROC %.4f abnormal %.4f",
+            epoch,
+            loss,
+            mean,
+            found.get("abnormal", float("nan")),
+        )
         if not best or mean > float(np.mean(list(best.values()))):
             best, state = found, {key: value.clone() for key, value in seer.state_dict().items()}
     seer.load_state_dict(state)

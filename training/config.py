@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 from pipeline.errors import UsageError
 from pipeline.models.encoder import EncoderConfig
 
-
 T = TypeVar("T")
 
 
@@ -21,6 +20,8 @@ class DataConfig:
     """Which studies are learnt from, and which choose."""
 
     folder: Path
+    source: str  # what the data is, for the model card
+    licence: str  # under which the result stands, for the manifest and the model card
     concept_splits: tuple[str, ...] = ("train", "extra")
     report_splits: tuple[str, ...] = ("train", "extra")
     choice_split: str = "val"
@@ -58,6 +59,15 @@ class ReportConfig:
     concept_add: float = 0.2  # chance of a false concept, relative to its prevalence
     normal_weight: float = 0.6  # how often a normal study is drawn, against an abnormal one
     view_dropout: float = 0.1
+    image_dropout: float = 0.3  # chance that a study is told by its concepts alone
+    min_normal_words: int = 18  # normal findings that are shorter are not learnt: they are most of one kind
+    judge_every: int = 2  # epochs
+    threshold_factor: float = 1.0  # how often a concept is told, relative to how often it occurs
+    beams: int = 3
+    max_findings: int = 80  # tokens
+    max_impression: int = 40  # tokens
+    length_penalty: float = 1.0
+    block_trigrams: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +78,7 @@ class ModelConfig:
     attention: int = 128
     hidden: int = 384
     dropout: float = 0.3
+    head_dropout: float = 0.4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

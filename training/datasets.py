@@ -1,7 +1,7 @@
 """A folder of studies with reports: `studies.json` beside `images.zip`, in the form of the Indiana collection.
 
-Assumes each study names its split, its images with their view, its sections and its human-coded problems.
-Takes the first frontal and the first lateral image. Knows no model; the images stay in the archive until asked for.
+Assumes each study names its split, its images with their view, its sections and its human-coded problems. Takes
+the first frontal and the first lateral image. Knows no model; the images stay in the archive until asked for.
 """
 
 import io

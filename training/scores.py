@@ -1,10 +1,10 @@
 """Scores of generated reports by the two protocols under which results are published, and by none.
 
-`r2gen_scores`: corpus BLEU-1..4, ROUGE-L, CIDEr and (where Java is there) METEOR of the findings, against references
-cut to 59 tokens with rare words as <unk>; the same against whole references stands beside it as `untouched`.
-`seed_scores`: the mean over studies of NLTK 3.2.5's sentence BLEU of the impression. That release leaves a zero n-gram
-precision out of the product, which is why its BLEU-4 can exceed its BLEU-1.
-Text overlap proves little; see `clinical`. Assumes sentence-case reports. Knows no model.
+`r2gen_scores`: corpus BLEU-1..4, ROUGE-L, CIDEr and (where Java is there) METEOR of the findings, against
+references cut to 59 tokens with rare words as <unk>; the same against whole references stands beside it as
+`untouched`. `seed_scores`: the mean over studies of NLTK 3.2.5's sentence BLEU of the impression. That release
+leaves a zero n-gram precision out of the product, which is why its BLEU-4 can exceed its BLEU-1. Text overlap
+proves little; see `clinical`. Assumes sentence-case reports. Knows no model.
 """
 
 import contextlib

@@ -1,15 +1,15 @@
 """The attention model: a CNN over two views, additive attention over what it saw, a recurrent decoder.
 
-Legend: B studies, V views, P = grid² places per view, K concepts, M = 1 + K + V·P memory slots, T tokens, D width, N rows.
-After the attention model for chest X-ray captioning (features of both views joined, Bahdanau attention,
-recurrent decoder), with three differences, each for a reason:
-- The memory also holds the concepts (coded problems) that a head found, since the decoder alone writes the
-  prior: a normal report. Concepts above their threshold are slots of the memory and part of the first state.
-- Attention stands between two recurrent layers instead of feeding back into one. A whole teacher-forced sequence is
-  then two calls of the recurrent kernel and one attention, not T steps of Python; the second layer still carries
-  what was attended to from step to step.
-- The memory slots know where they are (a learnt position per view), since "left" is not seen in a feature.
-Knows ids only, no words. The interface is `decoding.Captioning`: any other model with it can take its place.
+Legend: B studies, V views, P = grid² places per view, K concepts, M = 1 + K + V·P memory slots, T tokens, D
+width, N rows. After the attention model for chest X-ray captioning (features of both views joined, Bahdanau
+attention, recurrent decoder), with three differences, each for a reason:
+- The memory also holds the concepts (coded problems) that a head found, since the decoder alone writes the prior:
+  a normal report. Concepts above their threshold are slots of the memory and part of the first state.
+- Attention stands between two recurrent layers instead of feeding back into one. A whole teacher-forced sequence
+  is then two calls of the recurrent kernel and one attention, not T steps of Python; the second layer still
+  carries what was attended to from step to step.
+- The memory slots know where they are (a learnt position per view), since "left" is not seen in a feature. Knows
+  ids only, no words. The interface is `decoding.Captioning`: any other model with it can take its place.
 """
 
 from dataclasses import dataclass
@@ -37,6 +37,7 @@ class AttentionConfig:
     attention: int = 128
     hidden: int = 384
     dropout: float = 0.3
+    head_dropout: float = 0.4
 
 
 class AdditiveAttention(nn.Module):
@@ -70,6 +71,7 @@ class Decoder(nn.Module):
         self.before_words = nn.Linear(hidden + width, width)
         self.dropout = nn.Dropout(config.dropout)
         self.bias = nn.Parameter(torch.zeros(config.vocabulary))
+        self.scale = width**-0.5  # the words' vectors serve at both ends; without it the first logits are huge
 
     def begin(self, memory: Memory) -> State:
         """The first state: what the image and its concepts say as a whole."""
@@ -86,7 +88,7 @@ class Decoder(nn.Module):
             self.dropout(torch.cat([read, context], dim=-1)), state["write"].unsqueeze(0).contiguous()
         )
         output = torch.tanh(self.before_words(self.dropout(torch.cat([written, context], dim=-1))))
-        logits = self.dropout(output) @ self.words.weight.T + self.bias
+        logits = self.dropout(output) @ self.words.weight.T * self.scale + self.bias
         return logits, {"read": first[0], "write": second[0]}
 
 
@@ -100,15 +102,17 @@ class AttentionModel(nn.Module):
         self.config = config
         self.encoder = ViewEncoder(config.encoder)
         channels = self.encoder.channels
-        self.head = ConceptHead(channels, config.concepts, VIEWS, config.dropout)
+        self.head = ConceptHead(channels, config.concepts, VIEWS, config.head_dropout)
         self.look = nn.Linear(channels, config.width)
         self.look_norm = nn.LayerNorm(config.width)
         self.places = nn.Parameter(torch.randn(VIEWS, config.grid**2, config.width) * 0.02)
-        self.concepts = nn.Parameter(torch.randn(config.concepts, config.width) * 0.1)
-        self.none_found = nn.Parameter(torch.randn(config.width) * 0.1)
+        self.concepts = nn.Parameter(torch.randn(config.concepts, config.width))
+        self.none_found = nn.Parameter(torch.randn(config.width))
         self.decoder = Decoder(config)
         self.memory_dropout = nn.Dropout(config.dropout)
-        self.register_buffer("thresholds", torch.full((config.concepts,), 0.5))
+        self.register_buffer(
+            "thresholds", torch.full((config.concepts,), 0.5), persistent=False
+        )  # from the manifest
 
     def pool(self, maps: Tensor) -> Tensor:
         """[..., C, h, w] -> [..., C, grid, grid]."""

@@ -1,8 +1,9 @@
 """Two views in, feature maps out: a torchvision backbone that knows which views a study lacks.
 
-Legend: B studies, V views per study (0 frontal, 1 lateral), N present views, H×W pixels, C channels, h×w positions.
-Assumes uint8 views of one size; normalisation happens here, so that a checkpoint and its input can never disagree.
-Absent views cost nothing: only the present ones go through the backbone. Knows no words and no concepts.
+Legend: B studies, V views per study (0 frontal, 1 lateral), N present views, H×W pixels, C channels, h×w
+positions. Assumes uint8 views of one size; normalisation happens here, so that a checkpoint and its input can
+never disagree. Absent views cost nothing: only the present ones go through the backbone. Knows no words and no
+concepts.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,9 @@ class EncoderConfig:
 
     backbone: str = "mobilenet_v2"  # any of torchvision.models.list_models() that ends in a feature map
     scaling: str = "signed"  # "signed": x/127.5 - 1; "imagenet": per-channel mean and deviation
-    padding: str = "tensorflow"  # of stride-2 convolutions; "tensorflow": right and bottom only; "torch": all sides
+    padding: str = (
+        "tensorflow"  # of stride-2 convolutions; "tensorflow": right and bottom only; "torch": all sides
+    )
 
 
 class RightBottomPadded(nn.Conv2d):
