@@ -140,7 +140,11 @@ def demo(*, folder: Path, studies: int, seed: int) -> None:
     """Write a demo archive of chest phantoms to FOLDER: nobody's images, safe to share."""
     from worker.demo import write_demo
 
-    click.echo(write_demo(folder, studies=studies, seed=seed))
+    written = write_demo(folder, studies=studies, seed=seed)
+    click.echo(
+        f"{len(written.studies)} studies, {written.objects} objects, {written.bytes / 1e6:.0f} MB in {written.archive}; "
+        f"an image that arrives late in {written.late}"
+    )
 
 
 @main.command()

@@ -56,7 +56,7 @@ def _tell(result: RunResult, page: Path, *, as_json: bool) -> None:
         )
         return
     print_balance(result.balance)
-    click.echo(f"{result.settled:,} studies in {result.seconds:.1f} s. {DRAFT}")
+    click.echo(f"This run took {result.settled:,} studies to the model in {result.seconds:.1f} s. {DRAFT}")
     click.echo(f"Run page: {page.resolve().as_uri()}")
     if result.stopped_by:
         raise NightreadError(f"{result.stopped_by}. The run was stopped; nothing is lost: run it again to go on")

@@ -106,18 +106,19 @@ class AccountTests:
 class PageTests:
     """The run page's rows."""
 
-    def test_every_study_once_and_failures_first(self, world: World) -> None:
+    def test_every_study_once_failures_first_and_the_newest_of_each_kind(self, world: World) -> None:
         fill(world)
         entries = list(world.ledger.study_entries(batch_size=1))
         told = [(entry.study_instance_uid, entry.state) for entry in entries]
         assert told == [
-            ("s3", "failed"),
             ("s4", "failed"),
-            ("s1", "reported"),
+            ("s3", "failed"),
             ("s2", "skipped"),
             ("s5", "waiting"),
             ("s6", "waiting"),
+            ("s1", "reported"),
         ]
+        assert list(world.ledger.study_entries(section="waiting")) == entries[3:5]
         assert list(world.ledger.study_entries(limit=2)) == entries[:2]
 
     def test_a_reported_study_shows_its_report_and_inputs(self, world: World) -> None:
@@ -178,7 +179,7 @@ class QueryCountTests:
         with world.statements() as sent:
             entries: list[StudyEntry] = list(world.ledger.study_entries())
         assert len(entries) == studies
-        assert len(sent) == 4 + 2  # one for each state, and the inputs of the one that has studies
+        assert len(sent) == 5 + 2  # one for each state; inputs and findings of the one that has studies
         with world.statements() as sent:
             world.ledger.counts()
         assert len(sent) == 2
