@@ -63,6 +63,11 @@ class Attributes:
         text = self.text(tag)
         return text if re.fullmatch(r"[0-9.]{1,64}", text) else ""
 
+    def identifier(self, tag: int) -> str:
+        """A unique identifier as archives really hold them: de-identified ones may be any short digest."""
+        text = self.text(tag)
+        return text if re.fullmatch(r"[0-9A-Za-z._-]{1,64}", text) else ""
+
     def integer(self, tag: int) -> int | None:
         """A whole number in binary or in digits."""
         numbers = self.numbers(tag)

@@ -137,7 +137,7 @@ def _rle(frame: bytes, layout: Layout) -> Patterns:
     room = np.empty(layout.rows * layout.columns * layout.samples * width, np.uint8)
     try:
         written = imagecodecs.dicomrle_decode(frame, dtype, out=room.data)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise BadObject("the RLE frame is damaged") from error
     if len(written) != len(room):
         raise BadObject(f"the RLE frame holds {len(written)} of {len(room)} bytes")

@@ -120,8 +120,8 @@ def _folder(path: Path) -> Path:
         raise UsageError(f"the source folder {str(path)!r} does not exist: check the path") from error
     except PermissionError as error:
         raise UsageError(f"no permission to read the source folder {str(path)!r}: make it readable") from error
-    except OSError as error:
-        raise UsageError(f"the source folder {str(path)!r} cannot be used: {error.strerror}") from error
+    except (OSError, RuntimeError) as error:  # pathlib's word for links in a circle, before Python 3.13
+        raise UsageError(f"the source folder {str(path)!r} cannot be used: {error}") from error
 
 
 def _sort_key(entry: "os.DirEntry[str]") -> bytes:

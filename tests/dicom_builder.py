@@ -42,7 +42,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 def ramp(rows: int = 16, columns: int = 16, *, top: int = 4095, bottom: int = 0) -> NDArray[np.uint16]:
-    """Values rising evenly from `bottom` to `top`, row by row. [rows, columns]"""
+    """Values rising evenly from `bottom` to `top`, row by row, as [rows, columns]."""
     return np.linspace(bottom, top, rows * columns).astype(np.uint16).reshape(rows, columns)
 
 
@@ -89,12 +89,12 @@ def _known(syntax: str) -> str:
 
 def written(dataset: Dataset, syntax: str = ExplicitVRLittleEndian) -> bytes:
     """The data set as a file of that transfer syntax."""
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = _known(syntax)
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID", DX_IMAGE)
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID", "1.2.3.4")
     buffer = io.BytesIO()
     with config.disable_value_validation():
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = _known(syntax)
+        dataset.file_meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID", DX_IMAGE)
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID", "1.2.3.4")
         dcmwrite(buffer, dataset, enforce_file_format=True)
     padded = [uid.ljust(len(uid) + len(uid) % 2, "\0").encode() for uid in (_known(syntax), syntax)]
     return buffer.getvalue().replace(*padded, 1)

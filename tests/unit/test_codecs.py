@@ -1,4 +1,4 @@
-"""Every transfer syntax gives the same image; and a frame that is not what its header says is refused beforehand."""
+"""Every transfer syntax gives the same image; a frame that is not what its header says is refused beforehand."""
 
 import struct
 import zlib
@@ -18,7 +18,7 @@ WINDOW: dict[str, Any] = {"WindowCenter": 2048, "WindowWidth": 4096}
 
 
 def smooth(side: int = 64, *, top: int = 4095) -> NDArray[np.uint16]:
-    """Something a lossy codec keeps: a diagonal ramp. [side, side]"""
+    """Something a lossy codec keeps: a diagonal ramp, as [side, side]."""
     y, x = np.mgrid[:side, :side]
     return ((x + y) / (2 * side - 2) * top).astype(np.uint16)
 

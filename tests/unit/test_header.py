@@ -59,6 +59,11 @@ def test_a_uid_with_other_characters_is_absent() -> None:
     assert converted(dicom_bytes(SeriesInstanceUID="1.2.DOE^JANE")).header.series_instance_uid == ""
 
 
+def test_a_digest_in_place_of_a_uid_is_kept() -> None:
+    digest = "05fa52f0e599f17b8186ff18fcdf2b55"
+    assert converted(dicom_bytes(StudyInstanceUID=digest)).header.study_instance_uid == digest
+
+
 def test_the_instance_uid_of_the_meta_information_stands_in() -> None:
     content = dicom_bytes(SOPInstanceUID="1.2.3.4")
     start = content.index(b"\x08\0\x18\0UI")
