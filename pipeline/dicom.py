@@ -109,7 +109,7 @@ def _pass_preamble(source: Source) -> None:
 
 
 def _is_element(start: bytes) -> bool:
-    """Whether bytes without a preamble look like a first data element: group 0002 or 0008, a VR or a modest length."""
+    """Whether bytes without a preamble look like a first data element: group 0002 or 0008, a VR or short value."""
     if start[:2] == b"\0\x08":
         return start[4:6].isalpha()  # big endian is always explicit
     return start[:2] in (b"\x02\0", b"\x08\0") and (start[4:6].isalpha() or start[6:8] == b"\0\0")

@@ -37,11 +37,7 @@ def _nested(depth: int) -> bytes:
 
 
 def _claims(syntax: str | None, frame: bytes | None) -> bytes:
-    return dicom_bytes(Rows=65535, Columns=65535, NumberOfFrames=10000, frame=frame, **_syntax(syntax))
-
-
-def _syntax(uid: str | None) -> dict[str, str]:
-    return {"syntax": uid} if uid else {}
+    return dicom_bytes(Rows=65535, Columns=65535, NumberOfFrames=10000, frame=frame, syntax=syntax or f"{UID}.1")
 
 
 def _deflate_bomb() -> bytes:

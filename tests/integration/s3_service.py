@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -32,9 +33,9 @@ class S3Service:
         """Its address."""
         return self.environment["AWS_ENDPOINT_URL"]
 
-    def client(self, **changes: object) -> "boto3.client":
+    def client(self, **changes: Any) -> Any:
         """A client for it; `changes` replace its arguments."""
-        arguments = {
+        arguments: dict[str, Any] = {
             "endpoint_url": self.endpoint,
             "aws_access_key_id": self.environment["AWS_ACCESS_KEY_ID"],
             "aws_secret_access_key": self.environment["AWS_SECRET_ACCESS_KEY"],

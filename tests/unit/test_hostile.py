@@ -104,6 +104,7 @@ def test_reasons_never_quote_the_patient() -> None:
 
     secret = "ZZTOP^SECRET"
     for keyword in ("Modality", "PhotometricInterpretation", "SOPClassUID", "ConversionType", "ViewPosition"):
-        result = convert_bytes(dicom_bytes(**{keyword: secret}))
+        elements: dict[str, Any] = {keyword: secret}
+        result = convert_bytes(dicom_bytes(**elements))
         assert "ZZTOP" not in getattr(result, "reason", "")
         assert "ZZTOP" not in str(getattr(getattr(result, "view", None), "notes", ""))
