@@ -24,9 +24,6 @@ _BINARY = {
     "SL": ("l", 4),
     "FL": ("f", 4),
     "FD": ("d", 8),
-    "OW": ("H", 2),
-    "UN": ("H", 2),
-    "": ("H", 2),
 }
 
 
@@ -78,9 +75,9 @@ class Attributes:
         element = self._elements.get(tag)
         if element is None:
             return []
-        if element.vr in ("DS", "IS") or (element.vr == "" and tag in DECIMAL_TAGS):
+        if element.vr in ("DS", "IS") or (element.vr not in _BINARY and tag in DECIMAL_TAGS):
             return _decimals(element.value)
-        code, width = _BINARY.get(element.vr, ("H", 2))
+        code, width = _BINARY.get(element.vr, ("H", 2))  # implicit, unknown or mistaken: they are all US
         if len(element.value) < width:
             return []
         count = min(len(element.value) // width, 4096)

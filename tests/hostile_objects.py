@@ -119,6 +119,9 @@ OBJECTS: dict[str, Callable[[], bytes]] = {
     "a JPEG 2000 frame of 8000×8000": lambda: dicom_bytes(
         Rows=8000, Columns=8000, syntax=f"{UID}.4.90", frame=_lying_j2k(8000)
     ),
+    "a compressed frame far larger than its image": lambda: dicom_bytes(
+        syntax=f"{UID}.4.80", frame=imagecodecs.jpegls_encode(ramp()) + bytes(2 << 20) + b"\xff\xd9"
+    ),
     "RLE that grows": _rle_bomb,
     "RLE that points nowhere": lambda: dicom_bytes(
         syntax=f"{UID}.5", frame=struct.pack("<16L", 2, 1 << 31, 1 << 30, *[0] * 13) + bytes(64)

@@ -131,6 +131,12 @@ def test_a_sequence_of_undefined_length_is_read_like_any_other(undefined: bool) 
     assert header.projection is Projection.FRONTAL
 
 
+def test_a_decimal_under_a_mistaken_vr_is_still_read() -> None:
+    content = dicom_bytes(WindowCenter="2048", WindowWidth="4096")
+    mistaken = content.replace(b"\x28\0\x50\x10DS", b"\x28\0\x50\x10LO")
+    assert converted(mistaken).view.notes == converted(content).view.notes == ()
+
+
 def test_big_endian_headers_are_read() -> None:
     import numpy as np
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import ObjectChanged, Unavailable
-from pipeline.study import Preprocessing
+from pipeline.study import Preprocessing, Refused
 from tests.dicom_builder import dicom_bytes
 from tests.hostile_objects import OBJECTS
 
@@ -48,7 +48,9 @@ def test_all_hostile_objects_together_stay_under_a_gigabyte(report: dict[str, An
 class _Stream:
     """A forward-only stream that counts, and breaks where it is told."""
 
-    def __init__(self, content: bytes, *, broken_at: int | None = None, error: Exception | None = None) -> None:
+    def __init__(
+        self, content: bytes, *, broken_at: int | None = None, error: BaseException | None = None
+    ) -> None:
         self._content = content
         self._broken_at = broken_at
         self._error = error
@@ -81,6 +83,32 @@ def test_what_the_stream_raises_passes_through(error: Exception, broken_at: int)
         _convert(_Stream(content, broken_at=broken_at, error=error), len(content))
 
 
+def test_a_disk_that_breaks_is_not_the_objects_fault() -> None:
+    with pytest.raises(Unavailable, match="could not be read"):
+        _convert(_Stream(dicom_bytes(), broken_at=0, error=OSError(5, "Input/output error")), 1000)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
+def test_a_wish_to_stop_is_obeyed(error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        _convert(_Stream(dicom_bytes(), broken_at=0, error=error), 1000)
+
+
+def test_what_native_code_raises_outside_exception_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    class PanicException(BaseException):
+        """As a Rust extension raises it."""
+
+    def panic(*_: object) -> None:
+        raise PanicException("ZZTOP")
+
+    monkeypatch.setattr("pipeline.conversion.render", panic)
+    result = _convert(_Stream(dicom_bytes()), len(dicom_bytes()))
+    assert isinstance(result, Refused)
+    assert result.failed
+    assert result.reason.startswith("cannot be decoded (")
+    assert "ZZTOP" not in result.reason
+
+
 def test_a_ct_slice_costs_one_small_read() -> None:
     import numpy as np
 
@@ -91,8 +119,6 @@ def test_a_ct_slice_costs_one_small_read() -> None:
 
 
 def test_an_object_longer_than_listed_fails() -> None:
-    from pipeline.study import Refused
-
     content = dicom_bytes()
     result = _convert(_Stream(content + bytes(50_000)), len(content))
     assert isinstance(result, Refused)
