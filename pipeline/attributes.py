@@ -24,9 +24,6 @@ _BINARY = {
     "SL": ("l", 4),
     "FL": ("f", 4),
     "FD": ("d", 8),
-    "OW": ("H", 2),
-    "UN": ("H", 2),
-    "": ("H", 2),
 }
 
 
@@ -63,6 +60,11 @@ class Attributes:
         text = self.text(tag)
         return text if re.fullmatch(r"[0-9.]{1,64}", text) else ""
 
+    def identifier(self, tag: int) -> str:
+        """A unique identifier as archives really hold them: de-identified ones may be any short digest."""
+        text = self.text(tag)
+        return text if re.fullmatch(r"[0-9A-Za-z._-]{1,64}", text) else ""
+
     def integer(self, tag: int) -> int | None:
         """A whole number in binary or in digits."""
         numbers = self.numbers(tag)
@@ -73,9 +75,9 @@ class Attributes:
         element = self._elements.get(tag)
         if element is None:
             return []
-        if element.vr in ("DS", "IS") or (element.vr == "" and tag in DECIMAL_TAGS):
+        if element.vr in ("DS", "IS") or (element.vr not in _BINARY and tag in DECIMAL_TAGS):
             return _decimals(element.value)
-        code, width = _BINARY.get(element.vr, ("H", 2))
+        code, width = _BINARY.get(element.vr, ("H", 2))  # implicit, unknown or mistaken: they are all US
         if len(element.value) < width:
             return []
         count = min(len(element.value) // width, 4096)

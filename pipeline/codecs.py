@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
+import cv2
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ EXPLICIT_BIG = f"{_UID}.2"
 RLE = f"{_UID}.5"
 RLE_HEADER = 64  # bytes
 WORD = 16  # bits
+EXPANSION = 2  # a compressed frame may be larger than without compression, but not twice
+FRAME_OVERHEAD = 1 << 20  # bytes; colour profiles and comments of a small image
 DEFLATED_FRAME = f"{_UID}.8.1"
 CODESTREAMS = frozenset(
     f"{_UID}.4.{number}" for number in (50, 51, 53, 55, 57, 70, 80, 81, 90, 91, 92, 93, 201, 202, 203)
@@ -54,7 +57,8 @@ def decode(data: memoryview, layout: Layout, *, transfer_syntax: str, encapsulat
     elif not encapsulated:
         raise BadObject("the pixel data is not encapsulated, the transfer syntax says it is")
     else:
-        samples, layout = _compressed(first_frame(data, layout.frames), layout, transfer_syntax)
+        limit = EXPANSION * layout.frame_bytes + FRAME_OVERHEAD
+        samples, layout = _compressed(first_frame(data, layout.frames, limit=limit), layout, transfer_syntax)
     grey, colour_notes = _grey(samples, layout)
     return Frame(patterns=grey, layout=layout, notes=notes + colour_notes)
 
@@ -137,7 +141,7 @@ def _rle(frame: bytes, layout: Layout) -> Patterns:
     room = np.empty(layout.rows * layout.columns * layout.samples * width, np.uint8)
     try:
         written = imagecodecs.dicomrle_decode(frame, dtype, out=room.data)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise BadObject("the RLE frame is damaged") from error
     if len(written) != len(room):
         raise BadObject(f"the RLE frame holds {len(written)} of {len(room)} bytes")
@@ -163,8 +167,8 @@ def _grey(samples: Patterns, layout: Layout) -> tuple[Patterns, tuple[str, ...]]
         return _contiguous(samples), note
     if layout.photometric in LUMA_FIRST:
         return _contiguous(samples[:, :, 0]), note
-    luma = np.rint(samples @ np.array([0.299, 0.587, 0.114], np.float32))
-    return (luma.astype(np.uint8) if samples.itemsize == 1 else luma.astype(np.uint16)), note
+    luma = np.asarray(cv2.cvtColor(np.ascontiguousarray(samples), cv2.COLOR_RGB2GRAY))
+    return (luma.view(np.uint8) if samples.itemsize == 1 else luma.view(np.uint16)), note
 
 
 def _contiguous(samples: Patterns) -> Patterns:

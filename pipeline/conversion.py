@@ -44,6 +44,8 @@ def convert(stream: BinaryIO, *, size: int, preprocessing: Preprocessing) -> Con
         return Refused(failed=True, reason=str(error), header=work.header)
     except (Unavailable, KeyboardInterrupt, SystemExit):
         raise
+    except OSError as error:  # a plain file's; our own streams have named it already
+        raise Unavailable(f"the object could not be read ({error.strerror}): check the disk") from error
     except MemoryError:
         return Refused(failed=True, reason="decoding needs more memory than there is", header=work.header)
     # The only wide net: decoders meet hostile bytes here, and native ones raise even outside Exception (a Rust

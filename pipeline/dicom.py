@@ -93,7 +93,7 @@ def open_data_set(source: Source) -> Opening:
         walker=Walker(source, implicit=not explicit, big_endian=big),
         transfer_syntax=syntax,
         sop_class=meta.uid(META_CLASS),
-        sop_instance=meta.uid(META_INSTANCE),
+        sop_instance=meta.identifier(META_INSTANCE),
     )
 
 
@@ -104,13 +104,15 @@ def _pass_preamble(source: Source) -> None:
         return
     if not start:
         raise NotForUs("not DICOM: the object is empty")
-    if start[:2] not in (b"\x02\0", b"\x08\0") or not is_plausible(start):
+    if not _is_element(start):
         raise NotForUs(f"not DICOM: {_kind(start)}")
 
 
-def is_plausible(start: bytes) -> bool:
-    """Whether bytes without a preamble look like a first data element of modest length."""
-    return start[4:6].isalpha() or start[6:8] == b"\0\0"
+def _is_element(start: bytes) -> bool:
+    """Whether bytes without a preamble look like a first data element: group 0002 or 0008, a VR or short value."""
+    if start[:2] == b"\0\x08":
+        return start[4:6].isalpha()  # big endian is always explicit
+    return start[:2] in (b"\x02\0", b"\x08\0") and (start[4:6].isalpha() or start[6:8] == b"\0\0")
 
 
 def _kind(start: bytes) -> str:
@@ -140,10 +142,10 @@ def header_of(facts: Attributes, opening: Opening) -> Header:
     """The identifying part of a header. `facts` may lack what stands later in the data set."""
     seen, source = projection(facts)
     return Header(
-        sop_instance_uid=facts.uid(SOP_INSTANCE) or opening.sop_instance,
+        sop_instance_uid=facts.identifier(SOP_INSTANCE) or opening.sop_instance,
         sop_class_uid=facts.uid(SOP_CLASS) or opening.sop_class,
-        study_instance_uid=facts.uid(STUDY),
-        series_instance_uid=facts.uid(SERIES),
+        study_instance_uid=facts.identifier(STUDY),
+        series_instance_uid=facts.identifier(SERIES),
         transfer_syntax_uid=opening.transfer_syntax,
         modality=facts.text(MODALITY).upper(),
         photometric_interpretation=facts.text(PHOTOMETRIC).upper(),

@@ -15,25 +15,33 @@ FRAGMENT_BUDGET = 20_000
 HEAD = 8  # bytes of an item's tag and length
 
 
-def first_frame(data: memoryview, frames: int) -> bytes:
-    """The first frame's bytes, from the value of an encapsulated Pixel Data element."""
+def first_frame(data: memoryview, frames: int, *, limit: int) -> bytes:
+    """The first frame's bytes, from an encapsulated Pixel Data value; BadObject when it has more than `limit`."""
+    parts = _first_fragments(data, frames)
+    size = sum(map(len, parts))
+    if size > limit:
+        raise BadObject(f"the compressed frame has {size >> 20} MB, far more than its image needs")
+    return b"".join(parts)
+
+
+def _first_fragments(data: memoryview, frames: int) -> list[memoryview]:
     table, first = _offset_table(data)
     if frames == 1:
-        return b"".join(_fragments(data, first, len(data)))
+        return list(_fragments(data, first, len(data)))
     second = table[1] if len(table) > 1 else 0
     if 0 < second <= len(data) - first:
-        return b"".join(_fragments(data, first, first + second))
+        return list(_fragments(data, first, first + second))
     return _until_end_marker(data, first)
 
 
-def _until_end_marker(data: memoryview, first: int) -> bytes:
+def _until_end_marker(data: memoryview, first: int) -> list[memoryview]:
     """Without offsets: the fragments up to one that ends as a codestream does; the first one if none does."""
-    parts: list[bytes] = []
+    parts: list[memoryview] = []
     for fragment in _fragments(data, first, len(data)):
         parts.append(fragment)
-        if END in fragment[-TAIL:]:
-            return b"".join(parts)
-    return parts[0] if parts else b""
+        if END in bytes(fragment[-TAIL:]):
+            return parts
+    return parts[:1]
 
 
 def _offset_table(data: memoryview) -> tuple[tuple[int, ...], int]:
@@ -46,16 +54,16 @@ def _offset_table(data: memoryview) -> tuple[tuple[int, ...], int]:
     return unpack_from(f"<{count}L", data, 8), 8 + length
 
 
-def _fragments(data: memoryview, start: int, end: int) -> Iterator[bytes]:
+def _fragments(data: memoryview, start: int, end: int) -> Iterator[memoryview]:
     for _ in range(FRAGMENT_BUDGET):
-        if start + 8 > end:
+        if start + HEAD > end:
             return
         tag, length = _item(data, start)
         if tag != ITEM:
             return
         # A last fragment may claim more than there is; whether that hurts, its codestream's end tells.
-        yield bytes(data[start + 8 : start + 8 + length])
-        start += 8 + length
+        yield data[start + HEAD : start + HEAD + length]
+        start += HEAD + length
     raise BadObject(f"one frame in more than {FRAGMENT_BUDGET} fragments")
 
 

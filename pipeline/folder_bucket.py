@@ -62,17 +62,15 @@ class FolderBucket:
                 raise Unavailable(f"the folder {self.name!r} cannot be listed ({error.strerror})") from error
             yield _unreadable(prefix)
             return
-        for raw in names:
-            name, is_folder = os.fsdecode(raw.removesuffix(b"/")), raw.endswith(b"/")
-            key = prefix + key_of(name)
-            if not is_folder:
-                yield from _listed(self._root / path_of(key), key)
-                continue
-            identity = self._identity(self._root / path_of(key))
-            if identity in above:
-                yield _unreadable(f"{key}/")
+        for name in names:
+            key = prefix + name.decode()
+            path = self._root / path_of(key)
+            if not name.endswith(b"/"):
+                yield from _listed(path, key)
+            elif (identity := self._identity(path)) in above:
+                yield _unreadable(key)
             else:
-                yield from self._walk(f"{key}/", (*above, identity))
+                yield from self._walk(key, (*above, identity))
 
     @staticmethod
     def _identity(path: Path) -> tuple[int, int]:
@@ -120,17 +118,17 @@ def _folder(path: Path) -> Path:
         raise UsageError(f"the source folder {str(path)!r} does not exist: check the path") from error
     except PermissionError as error:
         raise UsageError(f"no permission to read the source folder {str(path)!r}: make it readable") from error
-    except OSError as error:
-        raise UsageError(f"the source folder {str(path)!r} cannot be used: {error.strerror}") from error
+    except (OSError, RuntimeError) as error:  # pathlib's word for links in a circle, before Python 3.13
+        raise UsageError(f"the source folder {str(path)!r} cannot be used: {error}") from error
 
 
 def _sort_key(entry: "os.DirEntry[str]") -> bytes:
-    """The entry's name as its keys sort: a folder's keys all go on with a slash."""
+    """The entry's part of a key, as bytes sort it: a folder's keys all go on with a slash."""
     try:
         is_folder = entry.is_dir()
     except OSError:
         is_folder = False
-    return os.fsencode(entry.name) + (b"/" if is_folder else b"")
+    return key_of(entry.name).encode() + (b"/" if is_folder else b"")
 
 
 def _listed(path: Path, key: str) -> Iterator[ObjectRef]:
@@ -148,12 +146,20 @@ def _listed(path: Path, key: str) -> Iterator[ObjectRef]:
         key=key,
         etag=_etag(status),
         size=size,
-        last_modified=datetime.fromtimestamp(status.st_mtime_ns / 1e9, UTC),
+        last_modified=_moment(status.st_mtime),
     )
 
 
 def _unreadable(key: str) -> ObjectRef:
-    return ObjectRef(key=key, etag="unreadable", size=0, last_modified=datetime.fromtimestamp(0, UTC))
+    return ObjectRef(key=key, etag="unreadable", size=0, last_modified=_moment(0))
+
+
+def _moment(seconds: float) -> datetime:
+    """The time, or 1970 where a broken clock wrote a year that a calendar cannot hold."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        return datetime.fromtimestamp(0, UTC)
 
 
 def _etag(status: os.stat_result) -> str:

@@ -94,6 +94,8 @@ class S3Bucket:
             reply = self._client.get_object(Bucket=self._bucket, Key=ref.key, IfMatch=f'"{ref.etag}"')
         stream = _BodyStream(reply["Body"], self._conditions(Unavailable))
         try:
+            if reply["ETag"].strip('"') != ref.etag:  # not every service heeds If-Match
+                raise ObjectChanged("the object was replaced since it was listed")
             yield cast(BinaryIO, stream)
         finally:
             stream.close()

@@ -42,7 +42,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 def ramp(rows: int = 16, columns: int = 16, *, top: int = 4095, bottom: int = 0) -> NDArray[np.uint16]:
-    """Values rising evenly from `bottom` to `top`, row by row. [rows, columns]"""
+    """Values rising evenly from `bottom` to `top`, row by row, as [rows, columns]."""
     return np.linspace(bottom, top, rows * columns).astype(np.uint16).reshape(rows, columns)
 
 
@@ -50,7 +50,7 @@ def dicom_bytes(
     pixels: NDArray[Any] | None = None,
     *,
     syntax: str = ExplicitVRLittleEndian,
-    frame: bytes | None = None,
+    frame: bytes | bytearray | None = None,
     bits: int | None = None,
     **elements: Any,
 ) -> bytes:
@@ -65,7 +65,7 @@ def dicom_bytes(
         "BitsAllocated": allocated,
         "BitsStored": stored,
         "HighBit": stored - 1,
-        "PixelData": image.tobytes() if frame is None else encapsulate([frame]),
+        "PixelData": image.tobytes() if frame is None else encapsulate([bytes(frame)]),
         **elements,
     }
     dataset = Dataset()
@@ -89,15 +89,15 @@ def _known(syntax: str) -> str:
 
 def written(dataset: Dataset, syntax: str = ExplicitVRLittleEndian) -> bytes:
     """The data set as a file of that transfer syntax."""
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = _known(syntax)
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID", DX_IMAGE)
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID", "1.2.3.4")
     buffer = io.BytesIO()
     with config.disable_value_validation():
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = UID(_known(syntax))
+        dataset.file_meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID", DX_IMAGE)
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID", "1.2.3.4")
         dcmwrite(buffer, dataset, enforce_file_format=True)
-    padded = [uid.ljust(len(uid) + len(uid) % 2, "\0").encode() for uid in (_known(syntax), syntax)]
-    return buffer.getvalue().replace(*padded, 1)
+    written_as, meant = (uid.ljust(len(uid) + len(uid) % 2, "\0").encode() for uid in (_known(syntax), syntax))
+    return buffer.getvalue().replace(written_as, meant, 1)
 
 
 def item(**elements: Any) -> Sequence:

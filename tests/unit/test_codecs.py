@@ -1,7 +1,8 @@
-"""Every transfer syntax gives the same image; and a frame that is not what its header says is refused beforehand."""
+"""Every transfer syntax gives the same image; a frame that is not what its header says is refused beforehand."""
 
 import struct
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import imagecodecs
@@ -18,9 +19,10 @@ WINDOW: dict[str, Any] = {"WindowCenter": 2048, "WindowWidth": 4096}
 
 
 def smooth(side: int = 64, *, top: int = 4095) -> NDArray[np.uint16]:
-    """Something a lossy codec keeps: a diagonal ramp. [side, side]"""
+    """Something a lossy codec keeps: a diagonal ramp, as [side, side]."""
     y, x = np.mgrid[:side, :side]
-    return ((x + y) / (2 * side - 2) * top).astype(np.uint16)
+    image: NDArray[np.uint16] = ((x + y) / (2 * side - 2) * top).astype(np.uint16)
+    return image
 
 
 IMAGE = smooth()
@@ -44,7 +46,7 @@ def _literal_runs(plane: bytes) -> bytes:
     return coded + b"\0" * (len(coded) % 2)
 
 
-LOSSLESS = {
+LOSSLESS: dict[str, Callable[[NDArray[Any]], bytes | bytearray]] = {
     f"{UID}.4.57": lambda image: imagecodecs.jpeg8_encode(image, lossless=True, bitspersample=12),
     f"{UID}.4.70": lambda image: imagecodecs.jpeg8_encode(image, lossless=True, bitspersample=16),
     f"{UID}.4.80": imagecodecs.jpegls_encode,
@@ -54,7 +56,7 @@ LOSSLESS = {
     f"{UID}.5": _rle,
     f"{UID}.8.1": lambda image: zlib.compress(image.tobytes(), wbits=-15),
 }
-LOSSY = {
+LOSSY: dict[str, Callable[[NDArray[Any]], bytes | bytearray]] = {
     f"{UID}.4.51": lambda image: imagecodecs.jpeg8_encode(image, level=95, bitspersample=12),
     f"{UID}.4.81": lambda image: imagecodecs.jpegls_encode(image, level=4),
     f"{UID}.4.91": lambda image: imagecodecs.jpeg2k_encode(image, codecformat="j2k", level=90),
@@ -90,7 +92,7 @@ def test_the_codestream_is_believed_over_the_transfer_syntax(label: str) -> None
 
 def test_a_stream_without_sign_is_read_with_the_headers_sign() -> None:
     signed = (IMAGE.astype(np.int32) - 2048).astype(np.int16)
-    window = {"PixelRepresentation": 1, "WindowCenter": 0, "WindowWidth": 4096}
+    window: dict[str, Any] = {"PixelRepresentation": 1, "WindowCenter": 0, "WindowWidth": 4096}
     plain = converted(dicom_bytes(signed, **window), height=64, width=64).view.pixels
     masked = (signed.view(np.uint16) & 0x0FFF).astype(np.uint16)
     for syntax in (f"{UID}.4.80", f"{UID}.4.70", f"{UID}.4.90"):
@@ -118,7 +120,7 @@ def test_only_the_first_of_many_frames_is_read() -> None:
 @pytest.mark.parametrize("has_bot", [False, True])
 @pytest.mark.parametrize("fragments", [1, 3])
 def test_the_first_frame_may_lie_in_several_fragments(*, has_bot: bool, fragments: int) -> None:
-    frames = [imagecodecs.jpegls_encode(IMAGE), imagecodecs.jpegls_encode(4095 - IMAGE)]
+    frames = [bytes(imagecodecs.jpegls_encode(image)) for image in (IMAGE, 4095 - IMAGE)]
     data = encapsulate(frames, fragments_per_frame=fragments, has_bot=has_bot)
     content = dicom_bytes(IMAGE, syntax=f"{UID}.4.80", frame=frames[0], NumberOfFrames=2, PixelData=data, **WINDOW)
     assert np.array_equal(converted(content, height=64, width=64).view.pixels, NATIVE)
@@ -130,7 +132,7 @@ def _colour() -> NDArray[np.uint8]:
 
 
 def _luma(colour: NDArray[np.uint8]) -> NDArray[np.float64]:
-    return colour[..., 0] * 0.299 + colour[..., 1] * 0.587 + colour[..., 2] * 0.114
+    return np.asarray(colour @ np.array([0.299, 0.587, 0.114]), np.float64)
 
 
 @pytest.mark.parametrize("planar", [0, 1])

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom.uid import ExplicitVRBigEndian
 
 from pipeline.study import Converted
 from tests.dicom_builder import (
@@ -14,6 +15,7 @@ from tests.dicom_builder import (
     convert_bytes,
     dicom_bytes,
     item,
+    ramp,
     refused,
 )
 
@@ -129,6 +131,14 @@ def test_bare_data_elements_without_meta_information_are_accepted() -> None:
     result = convert_bytes(content[start:])
     assert isinstance(result, Converted)
     assert result.header.transfer_syntax_uid == "1.2.840.10008.1.2.1"
+
+
+def test_big_endian_elements_without_meta_information_are_accepted() -> None:
+    content = dicom_bytes(ramp(), syntax=ExplicitVRBigEndian, PixelData=ramp().astype(">u2").tobytes())
+    bare = content[content.index(b"\0\x08\0\x16UI") :]
+    result = convert_bytes(bare)
+    assert isinstance(result, Converted)
+    assert result.header.transfer_syntax_uid == ExplicitVRBigEndian
 
 
 def test_an_instance_without_identity_fails() -> None:

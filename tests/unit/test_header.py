@@ -4,15 +4,22 @@ from datetime import date
 from typing import Any
 
 import pytest
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from pipeline.study import Projection
 from tests.dicom_builder import converted, dicom_bytes, item
 
 
-@pytest.mark.parametrize("syntax", [None, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
-def test_the_facts_are_the_headers(syntax: str | None) -> None:
-    content = dicom_bytes(**({"syntax": syntax} if syntax else {}))
+@pytest.mark.parametrize(
+    "syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian]
+)
+def test_the_facts_are_the_headers(syntax: str) -> None:
+    content = dicom_bytes(syntax=syntax)
     header = converted(content).header
     assert (header.sop_instance_uid, header.study_instance_uid, header.series_instance_uid) == (
         "1.2.3.4",
@@ -59,6 +66,11 @@ def test_a_uid_with_other_characters_is_absent() -> None:
     assert converted(dicom_bytes(SeriesInstanceUID="1.2.DOE^JANE")).header.series_instance_uid == ""
 
 
+def test_a_digest_in_place_of_a_uid_is_kept() -> None:
+    digest = "05fa52f0e599f17b8186ff18fcdf2b55"
+    assert converted(dicom_bytes(StudyInstanceUID=digest)).header.study_instance_uid == digest
+
+
 def test_the_instance_uid_of_the_meta_information_stands_in() -> None:
     content = dicom_bytes(SOPInstanceUID="1.2.3.4")
     start = content.index(b"\x08\0\x18\0UI")
@@ -102,11 +114,11 @@ def test_the_projection_and_what_told_it(elements: dict[str, Any], projection: P
         ("R-10232", Projection.LATERAL),
     ],
 )
-@pytest.mark.parametrize("syntax", [None, ImplicitVRLittleEndian])
-def test_the_view_code_beats_the_orientation(code: str, projection: Projection, syntax: str | None) -> None:
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_the_view_code_beats_the_orientation(code: str, projection: Projection, syntax: str) -> None:
     codes = item(CodeValue=code, CodingSchemeDesignator="SCT", CodeMeaning="x")
-    elements = {"ViewPosition": None, "ViewCodeSequence": codes, "PatientOrientation": ["L", "F"]}
-    header = converted(dicom_bytes(**elements, **({"syntax": syntax} if syntax else {}))).header
+    elements: dict[str, Any] = {"ViewPosition": None, "ViewCodeSequence": codes, "PatientOrientation": ["L", "F"]}
+    header = converted(dicom_bytes(**elements, syntax=syntax)).header
     assert (header.projection, header.projection_source) == (projection, "ViewCodeSequence")
 
 
@@ -117,6 +129,12 @@ def test_a_sequence_of_undefined_length_is_read_like_any_other(undefined: bool) 
     codes[0].is_undefined_length_sequence_item = undefined
     header = converted(dicom_bytes(ViewPosition=None, ViewCodeSequence=codes)).header
     assert header.projection is Projection.FRONTAL
+
+
+def test_a_decimal_under_a_mistaken_vr_is_still_read() -> None:
+    content = dicom_bytes(WindowCenter="2048", WindowWidth="4096")
+    mistaken = content.replace(b"\x28\0\x50\x10DS", b"\x28\0\x50\x10LO")
+    assert converted(mistaken).view.notes == converted(content).view.notes == ()
 
 
 def test_big_endian_headers_are_read() -> None:

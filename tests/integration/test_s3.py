@@ -1,0 +1,208 @@
+"""The S3 bucket against a real S3 endpoint: listing, reading, and every way in which it says no."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.bucket import open_bucket
+from pipeline.conversion import convert
+from pipeline.errors import ObjectChanged, Unavailable, UsageError
+from pipeline.s3_bucket import S3Bucket
+from pipeline.study import Converted, ObjectRef, Preprocessing, Refused
+from tests.dicom_builder import CT_IMAGE, dicom_bytes, ramp
+from tests.integration.s3_service import S3Service
+
+PREPROCESSING = Preprocessing(height=64, width=64, fit="squash")
+KEYS = ["a b+c.dcm", "a/ä.dcm", "a/b/c.dcm", "marker/", "z%41.dcm"]
+
+
+@pytest.fixture(scope="module")
+def client(s3_service: S3Service) -> Any:
+    client = s3_service.client()
+    client.create_bucket(Bucket="archive")
+    for key in KEYS:
+        client.put_object(Bucket="archive", Key=key, Body=b"" if key.endswith("/") else key.encode())
+    return client
+
+
+def listed(bucket: S3Bucket) -> dict[str, ObjectRef]:
+    return {ref.key: ref for ref in bucket.list()}
+
+
+def test_every_object_is_listed_in_the_order_of_its_keys_bytes(client: Any) -> None:
+    refs = list(S3Bucket("archive", client=client).list())
+    assert [ref.key for ref in refs] == sorted(KEYS, key=str.encode)
+    assert [ref.size for ref in refs] == [0 if ref.key.endswith("/") else len(ref.key.encode()) for ref in refs]
+    assert all(ref.last_modified.tzinfo is not None and '"' not in ref.etag for ref in refs)
+
+
+def test_a_prefix_narrows_the_listing_but_not_the_name(client: Any) -> None:
+    bucket = S3Bucket("archive", "a/", client=client)
+    assert list(listed(bucket)) == ["a/b/c.dcm", "a/ä.dcm"]
+    assert bucket.name == S3Bucket("archive", client=client).name == "s3://archive"
+
+
+def test_a_listing_longer_than_a_page_is_whole(client: Any) -> None:
+    client.create_bucket(Bucket="many")
+    keys = [f"{number:05d}" for number in range(1005)]
+    for key in keys:
+        client.put_object(Bucket="many", Key=key, Body=b"")
+    assert list(listed(S3Bucket("many", client=client))) == keys
+
+
+def test_an_object_is_read_as_it_was_listed(client: Any) -> None:
+    bucket = S3Bucket("archive", client=client)
+    for key, ref in listed(bucket).items():
+        with bucket.open(ref) as stream:
+            assert stream.read() == (b"" if key.endswith("/") else key.encode())
+
+
+def test_a_replaced_or_deleted_object_is_noticed(client: Any) -> None:
+    bucket = S3Bucket("archive", "short-lived", client=client)
+    client.put_object(Bucket="archive", Key="short-lived", Body=b"one")
+    ref = listed(bucket)["short-lived"]
+    client.put_object(Bucket="archive", Key="short-lived", Body=b"two")
+    with pytest.raises(ObjectChanged), bucket.open(ref):
+        pass
+    client.delete_object(Bucket="archive", Key="short-lived")
+    with pytest.raises(ObjectChanged), bucket.open(ref):
+        pass
+
+
+def test_a_radiograph_converts_and_a_ct_slice_costs_a_twentieth(client: Any) -> None:
+    client.create_bucket(Bucket="images")
+    ct = dicom_bytes(np.zeros((1024, 1024), np.uint16), SOPClassUID=CT_IMAGE, Modality="CT")
+    client.put_object(Bucket="images", Key="ct", Body=ct)
+    client.put_object(Bucket="images", Key="dx", Body=dicom_bytes(ramp(1024, 1024)))
+    bucket = S3Bucket("images", client=client)
+    for key, ref in listed(bucket).items():
+        with bucket.open(ref) as stream:
+            taken = _count(stream)
+            result = convert(stream, size=ref.size, preprocessing=PREPROCESSING)
+        if key == "dx":
+            assert isinstance(result, Converted)
+        else:
+            assert isinstance(result, Refused)
+            assert sum(taken) < 0.05 * ref.size
+
+
+def _count(stream: Any) -> list[int]:
+    taken: list[int] = []
+    read = stream.read
+
+    def counting(size: int = -1) -> bytes:
+        chunk: bytes = read(size)
+        taken.append(len(chunk))
+        return chunk
+
+    stream.read = counting
+    return taken
+
+
+@pytest.mark.parametrize(
+    ("bucket", "changes", "message"),
+    [
+        ("no-such-bucket", {}, "no such bucket: check the name and AWS_ENDPOINT_URL"),
+        ("NOT_a_bucket!", {}, "that is no bucket's name: check it"),
+        ("archive", {"aws_access_key_id": "nobody"}, "the access key is unknown there: check AWS_ACCESS_KEY_ID"),
+        ("archive", {"aws_secret_access_key": "wrong"}, "the secret key is wrong: check AWS_ACCESS_KEY_ID"),
+    ],
+)
+def test_a_wrong_name_or_credential_is_one_clear_line(
+    s3_service: S3Service, client: Any, bucket: str, changes: dict[str, str], message: str
+) -> None:
+    ref = next(S3Bucket("archive", client=client).list())
+    wrong = S3Bucket(bucket, client=s3_service.client(**changes))
+    with pytest.raises(UsageError) as raised:
+        list(wrong.list())
+    assert str(raised.value).startswith(f"s3://{bucket} at {s3_service.endpoint}: {message}")
+    assert "\n" not in str(raised.value)
+    assert "wrong" not in str(raised.value).replace("is wrong", "")
+    with pytest.raises(Unavailable, match=message.partition(":")[0]), wrong.open(ref):
+        pass
+
+
+@pytest.mark.usefixtures("client")
+def test_a_forbidden_bucket_is_one_clear_line(s3_service: S3Service) -> None:
+    from botocore import UNSIGNED
+    from botocore.config import Config
+
+    anonymous = s3_service.client(config=Config(signature_version=UNSIGNED))
+    with pytest.raises(UsageError, match="access denied: let these credentials list and read the bucket"):
+        list(S3Bucket("archive", client=anonymous).list())
+
+
+def test_an_unreachable_endpoint_is_one_clear_line(s3_service: S3Service) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"  # bound but never listening: refused
+        bucket = S3Bucket("archive", client=s3_service.client(endpoint_url=endpoint))
+        message = f"cannot reach s3://archive at {endpoint}: check AWS_ENDPOINT_URL and the network"
+        with pytest.raises(Unavailable) as raised:
+            list(bucket.list())
+    assert str(raised.value) == message
+
+
+def test_no_credentials_is_one_clear_line(
+    s3_service: S3Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_service.endpoint)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    with pytest.raises(UsageError, match="no S3 credentials found: set AWS_PROFILE or the two keys"):
+        list(open_bucket("s3://archive").list())
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(UsageError, match="nobody"):
+        open_bucket("s3://archive")
+
+
+@pytest.mark.usefixtures("client")
+def test_the_aws_environment_is_enough(s3_service: S3Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in s3_service.environment.items():
+        monkeypatch.setenv(name, value)
+    assert [ref.key for ref in open_bucket("s3://archive/a/b").list()] == ["a/b/c.dcm"]
+
+
+@contextlib.contextmanager
+def cutting(endpoint: str, after: int) -> Iterator[str]:
+    """A door to the endpoint that closes each connection after that many bytes of reply."""
+    host, port = endpoint.removeprefix("http://").split(":")
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = listener.accept()
+                with near, socket.create_connection((host, int(port))) as far:
+                    far.sendall(near.recv(65536))
+                    left = after
+                    while left > 0 and (chunk := far.recv(min(left, 65536))):
+                        near.sendall(chunk)
+                        left -= len(chunk)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(5)
+
+
+def test_a_connection_that_breaks_under_way_is_unavailable(s3_service: S3Service, client: Any) -> None:
+    client.create_bucket(Bucket="big")
+    client.put_object(Bucket="big", Key="dx", Body=dicom_bytes(ramp(1024, 1024)))
+    ref = next(S3Bucket("big", client=client).list())
+    with cutting(s3_service.endpoint, 300_000) as endpoint:
+        bucket = S3Bucket("big", client=s3_service.client(endpoint_url=endpoint))
+        with pytest.raises(Unavailable, match="the connection broke"), bucket.open(ref) as stream:
+            convert(stream, size=ref.size, preprocessing=PREPROCESSING)
