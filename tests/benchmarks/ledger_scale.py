@@ -39,16 +39,16 @@ FILL = {
     ),
     "study": (
         (
-            "id, study_instance_uid, patient_id, patient_name, accession_number, modality, study_description, lane,"
-            " first_arrival_at, last_arrival_at, created_at"
+            "id, study_instance_uid, patient_id, patient_name, accession_number, modality, study_description,"
+            " lane, first_arrival_at, last_arrival_at, created_at"
         ),
         f"i, 'old.' || i, '', '', '', 'DX', '', 'routine', {TIME}, {TIME}, {TIME}",
     ),
     "instance": (
         (
             "id, study_id, object_id, sop_instance_uid, sop_class_uid, series_instance_uid, transfer_syntax_uid,"
-            " photometric_interpretation, modality, body_part_examined, projection, projection_source, sha256, notes,"
-            " created_at"
+            " photometric_interpretation, modality, body_part_examined, projection, projection_source, sha256,"
+            " notes, created_at"
         ),
         f"i, i, i, 'old.' || i, '', '', '', '', 'DX', '', 'frontal', '', 'x', '[]', {TIME}",
     ),
@@ -59,8 +59,8 @@ FILL = {
     "revision_instance": ("revision_id, instance_id", "i, i"),
     "report": (
         (
-            "id, study_id, revision_id, model_version_id, run_id, decoding_sha256, findings, impression, confidence,"
-            " concepts, status, created_at"
+            "id, study_id, revision_id, model_version_id, run_id, decoding_sha256, findings, impression,"
+            " confidence, concepts, status, created_at"
         ),
         f"i, i, i, 1, 1, 'd', 'Clear.', 'Normal.', -1, '{{}}', 'draft', {TIME}",
     ),
