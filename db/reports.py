@@ -7,11 +7,12 @@ one current report, and its predecessor stays, marked superseded.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from db.errors import ProvenanceMissing
+from db.errors import DatabaseFault, ProvenanceMissing
 from db.records import ReportFact, RevisionOutcome, RevisionState
 from db.report_tables import AuditEvent, Finding, Report, ReportInput
 from db.tables import Instance, Object, RevisionInstance
@@ -34,10 +35,19 @@ def require_inputs(outcome: RevisionOutcome) -> None:
             raise ProvenanceMissing(
                 f"revision {outcome.revision_id} ended {outcome.state.value} and must have a reason and no report"
             )
-    elif outcome.report is None or not any(item.used for item in outcome.report.inputs):
+        return
+    if outcome.report is None or not any(item.used for item in outcome.report.inputs):
         raise ProvenanceMissing(
             f"revision {outcome.revision_id} was reported without a used input; a report must name its images"
         )
+
+
+def require_numbers(outcome: RevisionOutcome) -> None:
+    """Refuse what is not a number: one engine would store it and the other fail the whole chunk."""
+    if outcome.report is not None:
+        numbers = (outcome.report.confidence, *outcome.report.concepts.values())
+        if not all(isfinite(number) for number in numbers):
+            raise DatabaseFault(f"revision {outcome.revision_id} was reported with a confidence that is no number")
 
 
 def write(

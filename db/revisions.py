@@ -42,6 +42,7 @@ def settle(
     by_id = {outcome.revision_id: outcome for outcome in outcomes}
     for outcome in by_id.values():
         reports.require_inputs(outcome)
+        reports.require_numbers(outcome)
     rows = leases.held(
         connection, StudyRevision, StudyRevision.id, StudyRevision.study_id, ids=list(by_id), owner=owner
     )

@@ -146,4 +146,4 @@ class RevisionInstance(Base):
     __tablename__ = "revision_instance"
 
     revision_id: Mapped[int] = mapped_column(ForeignKey("study_revision.id"), primary_key=True)
-    instance_id: Mapped[int] = mapped_column(ForeignKey("instance.id"), primary_key=True)
+    instance_id: Mapped[int] = mapped_column(ForeignKey("instance.id"), primary_key=True, index=True)

@@ -162,3 +162,4 @@ def _make_revision_instance() -> None:
         sa.ForeignKeyConstraint(["revision_id"], ["study_revision.id"], name="fk_revision_instance_revision_id"),
         sa.PrimaryKeyConstraint("revision_id", "instance_id", name="pk_revision_instance"),
     )
+    op.create_index("ix_revision_instance_instance_id", "revision_instance", ["instance_id"])

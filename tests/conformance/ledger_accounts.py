@@ -185,7 +185,7 @@ class QueryCountTests:
         assert len(sent) == 2
         with world.statements() as sent:
             world.ledger.balance()
-        assert len(sent) == 5
+        assert len(sent) == 6
 
 
 class RegistryTests:

@@ -1,11 +1,14 @@
 """What the ledger promises of studies: each ends with one current report or a reason. For every engine."""
 
+from dataclasses import replace
 from datetime import timedelta
+from math import nan
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from db.errors import ProvenanceMissing
+from db.errors import DatabaseFault, ProvenanceMissing
 from db.records import InputFact, ObjectState, ReportFact, RevisionOutcome, RevisionState
 from tests.conformance.ledger_world import (
     BUCKET,
@@ -219,6 +222,16 @@ class ProvenanceTests:
             world.settle(reported(second), foreign)
         assert world.one("SELECT count(*) FROM report") == 0
         assert world.rows("SELECT state FROM study_revision") == [("waiting",), ("waiting",)]
+
+    @pytest.mark.parametrize("change", [{"confidence": nan}, {"concepts": {"effusion": nan}}])
+    def test_what_is_no_number_is_refused(self, world: World, change: dict[str, Any]) -> None:
+        world.convert(s1=["s1/a"])
+        world.release()
+        (work,) = world.take()
+        report = replace(report_fact(work), **change)
+        outcome = RevisionOutcome(revision_id=work.revision_id, state=RevisionState.REPORTED, report=report)
+        with pytest.raises(DatabaseFault, match="no number"):
+            world.settle(outcome)
 
     def test_an_ending_without_reason_is_refused(self, world: World) -> None:
         world.convert(s1=["s1/a"])

@@ -6,7 +6,11 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from psycopg import OperationalError
+from psycopg.errors import DeadlockDetected, DiskFull, InsufficientPrivilege
 from sqlalchemy import Engine, event, insert, select, text, update
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db.base import UtcIn, UtcNow
 from db.engine import open_engine, reading, writing
@@ -168,17 +172,24 @@ def test_times_are_kept_in_utc_and_naive_ones_are_refused(engine: Engine) -> Non
         connection.execute(update(Study).values(first_arrival_at=summer.replace(tzinfo=None)))
 
 
-def test_translate_without_an_address(engine: Engine) -> None:
-    from sqlalchemy.exc import InvalidRequestError, SQLAlchemyError
-    from sqlalchemy.exc import TimeoutError as PoolTimeout
-
-    assert engine is not None
-    cases: list[tuple[SQLAlchemyError, type[DatabaseError]]] = [
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
         (PoolTimeout("QueuePool limit"), DatabaseUnavailable),
         (InvalidRequestError("two\nlines"), DatabaseFault),
-    ]
-    for error, kind in cases:
-        told = translate(error)
-        assert type(told) is kind
-        assert str(told).startswith("the database")
-        assert "\n" not in str(told)
+        (DBAPIError("SELECT", {}, DiskFull("could not extend file")), DatabaseFull),
+        (DBAPIError("SELECT", {}, DeadlockDetected("deadlock")), DatabaseLocked),
+        (DBAPIError("SELECT", {}, InsufficientPrivilege("denied")), DatabaseMisconfigured),
+        (
+            DBAPIError("SELECT", {}, OperationalError("SSL error: certificate verify failed")),
+            DatabaseMisconfigured,
+        ),
+        (DBAPIError("SELECT", {}, OperationalError("EOF"), connection_invalidated=True), DatabaseUnavailable),
+        (DBAPIError("SELECT", {}, OperationalError('connection to "role-db" failed')), DatabaseUnavailable),
+    ],
+)
+def test_translate_tells_the_condition(error: SQLAlchemyError, kind: type[DatabaseError]) -> None:
+    told = translate(error)
+    assert type(told) is kind
+    assert str(told).startswith("the database")
+    assert "\n" not in str(told)
