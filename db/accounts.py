@@ -14,7 +14,7 @@ from db.report_tables import AuditEvent
 from db.tables import Object, RevisionInstance, Study, StudyRevision
 
 _OBJECT_STATES = {"converted": "converted", "skipped": "skipped", "failed": "failed", "pending": "waiting"}
-_ENDED_WITHOUT = ("skipped", "failed")
+_EXPLAINED = ("skipped", "failed", "pending", "waiting")
 _NEWEST = StudyRevision.superseded_at.is_(None)
 
 
@@ -135,8 +135,14 @@ def _reasons(
     number = func.count().label("number")
     rows = connection.execute(
         select(table.state, table.reason, number)
-        .where(table.state.in_([literal_column(f"'{state}'") for state in _ENDED_WITHOUT]), *conditions)
+        .where(
+            table.state.in_([literal_column(f"'{state}'") for state in _EXPLAINED]),
+            table.reason != "",
+            *conditions,
+        )
         .group_by(table.state, table.reason)
         .order_by(table.state, number.desc(), table.reason)
     )
-    return tuple(Reason(state=row.state, reason=row.reason, count=row.number) for row in rows)
+    return tuple(
+        Reason(state=_OBJECT_STATES.get(row.state, row.state), reason=row.reason, count=row.number) for row in rows
+    )

@@ -1,4 +1,4 @@
-"""Claims: who works on which row until when. The same five verbs for objects and for study revisions.
+"""Claims: who works on which row until when. The same six verbs for objects and for study revisions.
 
 A claim is one statement: PostgreSQL skips rows that another claim holds, SQLite has one writer at a time. A lease
 that ran out is free to anyone, and its former owner settles nothing. All times are the database's. Knows only the
@@ -122,6 +122,16 @@ def free(connection: Connection, table: LeasedTable, owner_prefix: str) -> int:
         .values(lease_owner=None, lease_until=None)
     )
     return connection.execute(freed).rowcount
+
+
+def hasten(connection: Connection, table: LeasedTable) -> int:
+    """Deferred rows are due now."""
+    due = (
+        update(table)
+        .where(table.state == literal_column(f"'{table.open_state}'"), table.next_attempt_at > UtcNow())
+        .values(next_attempt_at=UtcNow())
+    )
+    return connection.execute(due).rowcount
 
 
 def upsert(connection: Connection, table: type[Base]) -> postgresql.Insert | sqlite.Insert:

@@ -81,4 +81,4 @@ def _header(tags: DxTags) -> Dataset:
 
 
 def _uid(*parts: str) -> str:
-    return generate_uid(prefix=None, entropy_srcs=list(parts))
+    return generate_uid(entropy_srcs=list(parts))

@@ -50,7 +50,7 @@ class Night:
     @property
     def environment(self) -> dict[str, str]:
         """Ours alone: no setting of the machine's leaks in."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("NIGHTREAD_")}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("NIGHTREAD_", "AWS_"))}
         return kept | {
             "NIGHTREAD_HOME": str(self.home),
             "NIGHTREAD_SOURCE": str(self.source),

@@ -136,7 +136,9 @@ def local_run(
     """A run that is ready to go, under the run lock."""
     with site.ledger.run_lock("run"):
         site.ledger.free_leases("run:")
+        site.ledger.hasten()
         site.registry.pin("pseudonyms", site.pseudonyms.fingerprint)
+        bucket = site.bucket  # before any process starts: a wrong source ends here
         owner = f"run:{worker_name()}"
         spec = site.converter_spec
         pool = ConverterPool(spec, processes=site.settings.cores, depth=DEPTH)
@@ -149,7 +151,7 @@ def local_run(
             raise
         yield LocalRun(
             ledger=site.ledger,
-            bucket=site.bucket,
+            bucket=bucket,
             conversions=Conversions(site.ledger, pool, owner=owner, lease_seconds=site.settings.lease_seconds),
             captions=captions,
             throughput=throughput,

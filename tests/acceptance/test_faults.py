@@ -41,7 +41,6 @@ def test_no_such_folder(night: Night, tmp_path: Path) -> None:
 
 
 def test_no_source(night: Night) -> None:
-    night.environment["NIGHTREAD_SOURCE"] = ""
     line = _fails(Night(home=night.home, source=""), code=2)
     assert "NIGHTREAD_SOURCE" in line
 
@@ -110,7 +109,7 @@ def test_a_checkpoint_whose_checksum_is_off(night: Night, copied_model: Path) ->
     weights.write_bytes(damaged)
     line = _fails(night, "--model", str(copied_model))
     assert "model.safetensors" in line
-    assert "SHA-256" in line
+    assert "sha256" in line
     _finishes(night)
 
 
@@ -127,7 +126,7 @@ def test_cuda_where_there_is_none(night: Night) -> None:
 
 def test_a_cache_inside_the_source(night: Night) -> None:
     line = _fails(night, "--cache", str(Path(night.source) / "views"), code=2)
-    assert "NIGHTREAD_CACHE" in line
+    assert "lies inside the source" in line
 
 
 def test_pseudonyms_of_another_key(night: Night) -> None:
@@ -142,7 +141,7 @@ def test_a_study_without_the_view_that_the_model_needs(night: Night) -> None:
     result = night.run()
     assert result["balance"]["studies"]["skipped"] == 3
     (reason,) = result["balance"]["study_reasons"]
-    assert "needs a frontal view" in reason["reason"]
+    assert "no frontal view" in reason["reason"]
 
 
 @pytest.fixture
@@ -162,7 +161,6 @@ def test_a_full_disk(night: Night, small_disk: Path) -> None:
     line = _fails(night, "--cache", str(small_disk))
     assert "no space left" in line.lower()
     assert night.leases() == 0
-    night.call("retry")
     assert night.run()["balance"]["studies"]["reported"] == 33
 
 

@@ -23,12 +23,12 @@ def test_a_polite_stop_leaves_a_clean_state(tmp_path: Path, number: signal.Signa
     assert process.returncode == 130, err
     assert "nothing is lost: run it again" in err
     assert night.leases() == 0
-    before = night.query("SELECT study_revision_id, id FROM report")
+    before = night.query("SELECT revision_id, id FROM report")
     assert 0 < len(before) < STUDIES
     assert f"{len(before)} reported" in out
     result = night.run()
     assert result["settled"] == STUDIES - len(before)
-    assert set(before) <= set(night.query("SELECT study_revision_id, id FROM report"))
+    assert set(before) <= set(night.query("SELECT revision_id, id FROM report"))
 
 
 def test_a_second_run_does_nothing_and_a_late_image_redoes_one_study(tmp_path: Path) -> None:
