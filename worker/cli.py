@@ -142,8 +142,8 @@ def demo(*, folder: Path, studies: int, seed: int) -> None:
 
     written = write_demo(folder, studies=studies, seed=seed)
     click.echo(
-        f"{len(written.studies)} studies, {written.objects} objects, {written.bytes / 1e6:.0f} MB in {written.archive}; "
-        f"an image that arrives late in {written.late}"
+        f"{len(written.studies)} studies, {written.objects} objects, {written.bytes / 1e6:.0f} MB "
+        f"in {written.archive}; an image that arrives late in {written.late}"
     )
 
 
