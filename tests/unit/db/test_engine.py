@@ -97,9 +97,10 @@ def test_a_folder_in_place_of_the_file_is_told(tmp_path: Path) -> None:
 
 
 def test_a_read_only_file_is_told(engine: Engine) -> None:
-    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only = ON"))
-    with pytest.raises(DatabaseMisconfigured, match="is read-only; give this user"):
-        Ledger(engine).free_leases("x")
+    with opened(str(engine.url)) as read_only:
+        event.listen(read_only, "connect", lambda connection, _: connection.execute("PRAGMA query_only = ON"))
+        with pytest.raises(DatabaseMisconfigured, match="is read-only; give this user"):
+            Ledger(read_only).free_leases("x")
 
 
 def test_a_database_that_others_hold_is_told_and_may_be_tried_again(engine: Engine) -> None:
@@ -112,10 +113,11 @@ def test_a_database_that_others_hold_is_told_and_may_be_tried_again(engine: Engi
 
 
 def test_a_full_disk_is_told_and_nothing_is_written(engine: Engine) -> None:
-    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count = 1"))
     rows = [{"key": f"{number}"} for number in range(10_000)]
-    with pytest.raises(DatabaseFull, match="disk is full; make room"), writing(engine) as connection:
-        connection.execute(text("INSERT INTO setting VALUES (:key, 'x', 'now')"), rows)
+    with opened(str(engine.url)) as full:
+        event.listen(full, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count = 1"))
+        with pytest.raises(DatabaseFull, match="disk is full; make room"), writing(full) as connection:
+            connection.execute(text("INSERT INTO setting VALUES (:key, 'x', 'now')"), rows)
     with reading(engine) as connection:
         assert connection.execute(text("SELECT count(*) FROM setting")).scalar_one() == 0
 
