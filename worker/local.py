@@ -20,8 +20,8 @@ from worker.captioning import CaptionThread
 from worker.conversions import Conversions
 from worker.steps import intake
 
-REPORT_SECONDS = 0.5  # between two calls of the progress callback
-RELEASE_SHARE = 20  # looking for complete studies may cost a twentieth of the time
+LOOK_SECONDS = 0.5  # between two looks at the ledger, for complete studies and for the progress callback
+LOOK_SHARE = 20  # but each kind of look may cost no more than a twentieth of the time
 SAMPLES = 512  # points kept of the throughput curve
 
 log = structlog.get_logger()
@@ -89,7 +89,7 @@ class LocalRun:
     _listed: int = 0
     _released: int = 0
     _release_at: float = 0.0
-    _reported_at: float = 0.0
+    _report_at: float = 0.0
 
     def run(self) -> RunResult:
         """Work until nothing is left, or until stopped."""
@@ -132,7 +132,7 @@ class LocalRun:
             return
         released = self.ledger.release(quiet_seconds=self.quiet_seconds, max_wait_seconds=None)
         took = time.monotonic() - began
-        self._release_at = began + took + max(REPORT_SECONDS, RELEASE_SHARE * took)
+        self._release_at = began + took + max(LOOK_SECONDS, LOOK_SHARE * took)
         self._released += released
         if released:
             self.captions.wake()
@@ -143,7 +143,7 @@ class LocalRun:
         while self.captions.is_running:
             if self.stop.is_set():
                 self.captions.stop()
-            self.captions.wait(timeout=REPORT_SECONDS)
+            self.captions.wait(timeout=LOOK_SECONDS)
             self._report()
         self.captions.raise_error()
 
@@ -156,10 +156,12 @@ class LocalRun:
         self._report(now=True)
 
     def _report(self, *, now: bool = False) -> None:
-        if not now and time.monotonic() - self._reported_at < REPORT_SECONDS:
+        began = time.monotonic()
+        if not now and began < self._report_at:
             return
-        self._reported_at = time.monotonic()
         counts = self.ledger.counts()
+        took = time.monotonic() - began
+        self._report_at = began + took + max(LOOK_SECONDS, LOOK_SHARE * took)
         self.on_progress(
             Progress(
                 listed=self._listed,

@@ -58,7 +58,7 @@ def test_no_credentials(night: Night) -> None:
         "AWS_EC2_METADATA_DISABLED": "true",
         "HOME": "/nonexistent",
     }
-    line = _fails(Night(home=night.home, source="s3://studies/", env=nothing))
+    line = _fails(Night(home=night.home, source="s3://studies/", env=nothing), code=2)
     assert "credentials" in line
 
 
