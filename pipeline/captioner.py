@@ -22,6 +22,7 @@ from pipeline.errors import UsageError
 from pipeline.findings import extract
 from pipeline.manifest import REQUIRED
 from pipeline.study import Dead, Outcome, Pixels, Report, Reported, RetryLater, Skipped, Study
+from pipeline.text import decode as decode_ids
 from pipeline.text import detokenize, split_sections
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -49,7 +50,7 @@ class Captioner:
         self.driver = str(torch.version.cuda or "") if on_gpu else ""
         self._type = _gpu_type() if on_gpu else torch.float32
         self.dtype = str(self._type).removeprefix("torch.")
-        self._model = checkpoint.model.to(self._device, memory_format=torch.channels_last).eval()
+        self._model = checkpoint.model.to(self._device).to(memory_format=torch.channels_last).eval()
 
     def caption(self, studies: Sequence[Study]) -> list[Outcome]:
         """One outcome per study, in the order given."""
@@ -127,8 +128,8 @@ class Captioner:
         if not isfinite(decoded.confidence):
             reason = f"{self.manifest.title} gave a confidence of {decoded.confidence}: its figures overflowed"
             return Dead(key=study.key, reason=reason)
-        tokens = [self._tokenizer.id_to_token(number) for number in decoded.tokens]
-        findings, impression = (detokenize(words) for words in split_sections(tokens))
+        sections = split_sections(decode_ids(self._tokenizer, decoded.tokens))
+        findings, impression = (detokenize(words) for words in sections)
         report = Report(
             findings=findings,
             impression=impression,

@@ -119,13 +119,13 @@ def _tokenizer(path: Path) -> Tokenizer:
 def special_tokens(tokenizer: Tokenizer) -> Tokens:
     """The ids that a report's form is made of."""
     return Tokens(
-        pad=tokenizer.token_to_id(text.PAD),
-        bos=tokenizer.token_to_id(text.BOS),
-        eos=tokenizer.token_to_id(text.EOS),
-        unk=tokenizer.token_to_id(text.UNK),
-        findings=tokenizer.token_to_id(text.FINDINGS),
-        impression=tokenizer.token_to_id(text.IMPRESSION),
-        stop=tokenizer.token_to_id(text.STOP),
+        pad=text.token_id(tokenizer, text.PAD),
+        bos=text.token_id(tokenizer, text.BOS),
+        eos=text.token_id(tokenizer, text.EOS),
+        unk=text.token_id(tokenizer, text.UNK),
+        findings=text.token_id(tokenizer, text.FINDINGS),
+        impression=text.token_id(tokenizer, text.IMPRESSION),
+        stop=text.token_id(tokenizer, text.STOP),
     )
 
 

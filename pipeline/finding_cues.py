@@ -5,8 +5,8 @@ end of its clause; those in `*_AFTER` reach back to the mention that they follow
 """
 
 NORMAL_STATEMENTS = (  # a sentence that sums up that nothing was found
-    r"(?:there (?:is|are) )?no (?:\w+ ){0,4}(?:acute|active|significant) .*"
-    r"(?:abnormalit\w+|disease|process|findings?)$",
+    r"(?:there (?:is|are) )?no (?:\w+ ){0,4}(?:acute|active|significant) .*(?:abnormality|disease|process)$",
+    r"(?:there (?:is|are) )?no (?:\w+ ){0,4}(?:acute|active|significant) .*(?:abnormalities|findings)$",
     r"no (?:acute|active) (?:\w+ ){0,3}(?:disease|findings?|process|abnormalit\w+)",
     r"(?:normal|negative|unremarkable)(?: \w+){0,3} (?:chest|exam\w*|study|x-ray|radiograph\w*)$",
     r"(?:normal|negative) chest",

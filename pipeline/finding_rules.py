@@ -188,7 +188,7 @@ RULES: tuple[Rule, ...] = (
         labels=("Aorta",),
         present=(
             r"(?:tortuous|ectatic|uncoil\w+|unfold\w+|dilat\w+|prominent)(?: (?!thoracic)\w+){0,3} aort(?:a|ic)\b",
-            r"(?<!thoracic )aort(?:a|ic)\b[^.,]{0,40}? (?:tortu\w+|ecta\w+|uncoil\w+|unfold\w+|dilat\w+|prominent)",
+            r"(?<!thoracic )aort(?:a|ic)\b[^.,]{0,40}? (?:tortu\w+|ecta\w+|un(?:coil|fold)\w+|dilat\w+|prominent)",
             r"(?:tortuosity|ectasia|prominence) of(?: the)? (?:\w+ )?aort(?:a|ic)\b",
         ),
     ),

@@ -136,7 +136,8 @@ def _parse(raw: Any, path: Path) -> Manifest:
 
 
 def _typed(raw: dict[str, Any]) -> dict[str, Any]:
-    accepts = {key: tuple(value) if isinstance(value, list) else value for key, value in raw["accepts"].items()}
+    accepts: dict[str, Any] = raw["accepts"]
+    accepts = {key: tuple(value) if isinstance(value, list) else value for key, value in accepts.items()}
     return {
         "concepts": tuple(raw["concepts"]),
         "preprocessing": Preprocessing(**raw["preprocessing"]),

@@ -120,11 +120,20 @@ def load_tokenizer(path: Path) -> Tokenizer:
     return Tokenizer.from_file(str(path))
 
 
+def token_id(tokenizer: Tokenizer, token: str) -> int:
+    """The id of a token; of <unk> if it is not in the vocabulary."""
+    number = tokenizer.token_to_id(token)
+    return int(tokenizer.token_to_id(UNK) or 0) if number is None else int(number)
+
+
 def encode(tokenizer: Tokenizer, tokens: Sequence[str]) -> list[int]:
-    """Tokens -> ids; unknown words become <unk>."""
-    unknown = tokenizer.token_to_id(UNK)
-    ids = (tokenizer.token_to_id(token) for token in tokens)
-    return [unknown if number is None else number for number in ids]
+    """Tokens -> ids."""
+    return [token_id(tokenizer, token) for token in tokens]
+
+
+def decode(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
+    """Ids -> tokens."""
+    return [str(tokenizer.id_to_token(number)) for number in ids]
 
 
 def split_sections(tokens: Sequence[str]) -> tuple[list[str], list[str]]:

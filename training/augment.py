@@ -23,7 +23,7 @@ def _move(pixels: Pixels, random: np.random.Generator) -> Pixels:
     height, width = pixels.shape
     turn = random.uniform(-ROTATION, ROTATION)
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), turn, 1 + random.uniform(-SCALE, SCALE))
-    matrix[:, 2] += random.uniform(-SHIFT, SHIFT, 2) * (width, height)
+    matrix[:, 2] = matrix[:, 2] + random.uniform(-SHIFT, SHIFT, 2) * np.array([width, height])
     return np.asarray(cv2.warpAffine(pixels, matrix, (width, height), borderValue=0), dtype=np.uint8)
 
 

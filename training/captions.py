@@ -54,8 +54,8 @@ def draw_epoch(
 ) -> list[list[int]]:
     """Batches of one epoch: normal studies thinned out, similar lengths together, batches in random order."""
     keep = ~normal | (torch.rand(len(normal), generator=generator) < config.normal_weight)
-    index = keep.nonzero().flatten()
-    index = index[torch.randperm(len(index), generator=generator)].tolist()
+    kept = keep.nonzero().flatten()
+    index: list[int] = kept[torch.randperm(len(kept), generator=generator)].tolist()
     pool = config.batch_size * 8
     ordered: list[list[int]] = []
     for start in range(0, len(index), pool):

@@ -12,15 +12,16 @@ SHOWN = (
 
 TEMPLATE = """# {title}
 
-Drafts chest radiograph reports (FINDINGS and IMPRESSION) from a frontal view and, where there is one, a lateral view.
+Drafts chest radiograph reports (FINDINGS and IMPRESSION) from a frontal view and, where there is one, a lateral
+view.
 
 **For research and evaluation only. Not for clinical use, not for commercial use.** Its texts are drafts that a
 radiologist must read against the images; they miss findings and invent some.
 
 ## What it is
-A {backbone} looks at each view; a concept head estimates {concepts} coded problems; a recurrent decoder with additive
-attention over both views and the concepts above their thresholds writes the report ({beams} beams). Device UID
-{device_uid}.
+A {backbone} looks at each view; a concept head estimates {concepts} coded problems; a recurrent decoder with
+additive attention over both views and the concepts above their thresholds writes the report ({beams} beams).
+Device UID {device_uid}.
 
 ## What it was trained on
 {data} Splits: concepts from {concept_splits}, reports from {report_splits}; epochs and thresholds chosen on
@@ -32,9 +33,9 @@ The backbone began from ImageNet weights (Apache-2.0).
 {licence} The images and reports themselves are not part of this project.
 
 ## How it was judged
-On {choice_split} ({studies} studies; the same split chose the epoch, so the figures are somewhat flattering), findings
-by the R2Gen protocol, impressions ("seed") by mean sentence BLEU, clinical F1 by findings extracted from the text
-against human-coded problems with at least 10 cases:
+On {choice_split} ({studies} studies; the same split chose the epoch, so the figures are somewhat flattering),
+findings by the R2Gen protocol, impressions ("seed") by mean sentence BLEU, clinical F1 by findings extracted
+from the text against human-coded problems with at least 10 cases:
 
 {table}
 
@@ -43,15 +44,15 @@ against human-coded problems with at least 10 cases:
 {labels}
 
 ## What it does not do
-- It saw adults at one health system with good-quality studies of two views. Children, other body parts and bedside
-  films are outside of what it knows; rare findings are missed.
-- Positions ("left", "upper lobe"), sizes and devices' tips are not reliable.
-- Nothing found is not nothing there.
-- Confidence is the mean log-probability per token: it tells how usual the text is, not whether it is right.
+- It saw adults at one health system with good-quality studies of two views. Children, other body parts and
+bedside   films are outside of what it knows; rare findings are missed. - Positions ("left", "upper lobe"),
+sizes and devices' tips are not reliable. - Nothing found is not nothing there. - Confidence is the mean
+log-probability per token: it tells how usual the text is, not whether it is right.
 
 ## How a site trains its own
-Put `studies.json` and `images.zip` of your own verified reports into a folder, copy `training/starter.toml`, name the
-folder there and run `nightread-train fit your.toml`; then `nightread-train evaluate CHECKPOINT FOLDER`.
+Put `studies.json` and `images.zip` of your own verified reports into a folder, copy `training/starter.toml`,
+name the folder there and run `nightread-train fit your.toml`; then `nightread-train evaluate CHECKPOINT
+FOLDER`.
 """
 
 

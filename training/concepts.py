@@ -122,6 +122,10 @@ class Stepper:
         self.schedule.step()
 
 
+def _mean(found: dict[str, float]) -> float:
+    return float(np.mean(list(found.values()))) if found else 0.0
+
+
 def fit_concepts(
     seer: Seer, train: Labelled, choice: Labelled, names: Sequence[str], *, config: ConceptConfig, seed: int
 ) -> dict[str, float]:
@@ -135,7 +139,7 @@ def fit_concepts(
     for epoch in range(config.epochs):
         loss = _epoch(seer, train, config, weight, step)
         found = aurocs(choice.targets, predict(seer, choice.activations), names)
-        mean = float(np.mean(list(found.values())))
+        mean = _mean(found)
         log.info(
             "concepts epoch %d loss %.4f mean AUROC %.4f abnormal %.4f",
             epoch,
@@ -143,7 +147,7 @@ def fit_concepts(
             mean,
             found.get("abnormal", float("nan")),
         )
-        if not best or mean > float(np.mean(list(best.values()))):
+        if not best or mean > _mean(best):
             best, state = found, {key: value.clone() for key, value in seer.state_dict().items()}
     seer.load_state_dict(state)
     return best

@@ -90,7 +90,7 @@ class RunConfig:
     output: Path
     seed: int = 1
     threads: int = 2
-    work: Path = Path("work")  # intermediate states and logs, not kept
+    work: Path = Path("runs")  # intermediate states, not kept
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

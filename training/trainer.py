@@ -250,6 +250,5 @@ def draft_from_maps(trained: Trained, told: Tensor, maps: Activations, size: int
             memory = model.remember(scatter_views(present, mask), mask, told[start : start + size])
             state = model.decoder.begin(memory)
             drafts += decode(model, memory, state, special_tokens(trained.tokenizer), trained.decoding)
-    words = [[trained.tokenizer.id_to_token(token) for token in draft.tokens] for draft in drafts]
-    sections = [text.split_sections(sequence) for sequence in words]
+    sections = [text.split_sections(text.decode(trained.tokenizer, draft.tokens)) for draft in drafts]
     return [(text.detokenize(findings), text.detokenize(impression)) for findings, impression in sections]

@@ -116,7 +116,8 @@ class AttentionModel(nn.Module):
 
     def pool(self, maps: Tensor) -> Tensor:
         """[..., C, h, w] -> [..., C, grid, grid]."""
-        return F.adaptive_avg_pool2d(maps.flatten(0, -4), self.config.grid).unflatten(0, maps.shape[:-3])
+        side = self.config.grid
+        return F.adaptive_avg_pool2d(maps.flatten(0, -4), side).view(*maps.shape[:-2], side, side)
 
     def remember(self, maps: Tensor, mask: Tensor, told: Tensor) -> Memory:
         """Pooled maps [B, V, C, grid, grid], mask [B, V] and concepts taken as present [B, K] -> memory."""

@@ -28,13 +28,13 @@ def folder(saved: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(saved, tmp_path / "model"))
 
 
-def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     manifest = json.loads((folder / MANIFEST).read_text())
     change(manifest)
     (folder / MANIFEST).write_text(json.dumps(manifest))
 
 
-def rewrite_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
+def rewrite_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
     state = load_file(folder / WEIGHTS)
     change(state)
     save_file(state, folder / WEIGHTS)
@@ -51,7 +51,7 @@ def test_a_checkpoint_comes_back_as_it_was_saved(saved: Path) -> None:
 
 
 DEFECTS: list[tuple[Callable[[Path], object], str]] = [
-    (lambda f: shutil.rmtree(f), "manifest.json is missing; name the folder"),
+    (shutil.rmtree, "manifest.json is missing; name the folder"),
     (lambda f: (f / MANIFEST).unlink(), "manifest.json is missing"),
     (lambda f: (f / MANIFEST).write_text("{"), "manifest.json cannot be read"),
     (lambda f: (f / MANIFEST).write_text("[]"), "format version None"),

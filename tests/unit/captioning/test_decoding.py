@@ -24,9 +24,11 @@ class Oracle:
         self.table = table
 
     def encode(self, views: Tensor, mask: Tensor) -> tuple[Memory, State, Tensor]:
+        """Never called: the studies' memory is given."""
         raise NotImplementedError
 
     def step(self, tokens: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
+        """Depend on the last word, the study and the place."""
         logits = self.table[tokens] + memory["study"] * (state["count"] + 1)
         return logits.log_softmax(-1), {"count": state["count"] + 1}
 

@@ -42,8 +42,8 @@ def test_sections_come_back_as_sentences() -> None:
 
 
 def test_a_cut_off_sentence_is_dropped_unless_it_is_the_only_one() -> None:
-    assert text.detokenize("lungs are clear . there is".split()) == "Lungs are clear."
-    assert text.detokenize("there is".split()) == "There is."
+    assert text.detokenize(["lungs", "are", "clear", ".", "there", "is"]) == "Lungs are clear."
+    assert text.detokenize(["there", "is"]) == "There is."
     assert text.detokenize([]) == ""
 
 
