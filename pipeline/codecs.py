@@ -32,8 +32,10 @@ WORD = 16  # bits
 EXPANSION = 2  # a compressed frame may be larger than without compression, but not twice
 FRAME_OVERHEAD = 1 << 20  # bytes; colour profiles and comments of a small image
 DEFLATED_FRAME = f"{_UID}.8.1"
-CODESTREAMS = frozenset(
-    f"{_UID}.4.{number}" for number in (50, 51, 53, 55, 57, 70, 80, 81, 90, 91, 92, 93, 201, 202, 203)
+DECODED = (
+    NATIVE
+    | frozenset({RLE, DEFLATED_FRAME})
+    | frozenset(f"{_UID}.4.{number}" for number in (50, 51, 53, 55, 57, 70, 80, 81, 90, 91, 92, 93, 201, 202, 203))
 )
 LUMA_FIRST = frozenset({"YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420"})
 
@@ -50,6 +52,8 @@ class Frame:
 def decode(data: memoryview, layout: Layout, *, transfer_syntax: str, encapsulated: bool, vr: str) -> Frame:
     """The first frame of a Pixel Data value; BadObject when it cannot be had whole."""
     notes = (f"the first of {layout.frames} frames",) if layout.frames > 1 else ()
+    if transfer_syntax not in DECODED:
+        raise BadObject(f"transfer syntax {transfer_syntax} cannot be decoded")
     if transfer_syntax in NATIVE:
         if encapsulated:
             raise BadObject("the pixel data is encapsulated, the transfer syntax says it is not")
@@ -95,8 +99,6 @@ def _compressed(frame: bytes, layout: Layout, transfer_syntax: str) -> tuple[Pat
         return _rle(frame, layout), layout
     if transfer_syntax == DEFLATED_FRAME:
         return _deflated(frame, layout), layout
-    if transfer_syntax not in CODESTREAMS:
-        raise BadObject(f"transfer syntax {transfer_syntax} cannot be decoded")
     stream = parse(frame)
     frame = frame[stream.start :]
     check(stream, frame, layout)
