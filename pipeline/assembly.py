@@ -9,6 +9,7 @@ View Position is believed.
 from dataclasses import dataclass
 from datetime import datetime
 
+from pipeline.manifest import REQUIRED, Accepts
 from pipeline.study import Projection
 
 
@@ -29,15 +30,6 @@ class Candidate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Accepts:
-    """What a model was made for; part of its manifest. Body parts in upper case; "" means none is stated."""
-
-    modalities: tuple[str, ...]
-    body_parts: tuple[str, ...]
-    requires: tuple[str, ...]  # "frontal", "lateral": views without which the model does not report
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Choice:
     """What became of one instance."""
 
@@ -53,7 +45,6 @@ class Assembly:
     frontal: int | None
     lateral: int | None
     choices: tuple[Choice, ...]
-    notes: tuple[str, ...] = ()
 
 
 def assemble(candidates: tuple[Candidate, ...], accepts: Accepts, *, label: str) -> Assembly:
@@ -63,7 +54,8 @@ def assemble(candidates: tuple[Candidate, ...], accepts: Accepts, *, label: str)
     distinct = _newest_of_each(fit, reasons)
     frontal, note = _frontal(distinct)
     lateral = _best([one for one in distinct if one.projection is Projection.LATERAL])
-    roles = {one.id: role for one, role in ((frontal, f"frontal{note}"), (lateral, "lateral")) if one}
+    alone = "" if frontal else ", alone: there is no frontal view"
+    roles = {one.id: role for one, role in ((frontal, f"frontal{note}"), (lateral, f"lateral{alone}")) if one}
     for one in distinct:
         reasons.setdefault(one.id, _left_over(one, frontal, lateral))
     choices = tuple(
@@ -74,7 +66,6 @@ def assemble(candidates: tuple[Candidate, ...], accepts: Accepts, *, label: str)
         frontal=frontal.id if frontal else None,
         lateral=lateral.id if lateral else None,
         choices=choices,
-        notes=(f"frontal view{note}",) if note else (),
     )
 
 
@@ -85,9 +76,12 @@ def refusal(candidates: tuple[Candidate, ...], assembly: Assembly, accepts: Acce
     unfit = [_unfit(one, accepts, label) for one in candidates]
     if all(unfit):
         return "; ".join(sorted({reason for reason in unfit if reason}))
-    present = {"frontal": assembly.frontal, "lateral": assembly.lateral}
-    missing = [view for view in accepts.requires if present.get(view) is None]
-    return f"no {' and no '.join(missing)} view, which {label} requires" if missing else None
+    views = {"frontal": assembly.frontal, "lateral": assembly.lateral}
+    missing = [view for view, chosen in views.items() if chosen is None and getattr(accepts, view) == REQUIRED]
+    if not missing:
+        return None
+    held = " and ".join(f"1 {view}" for view, chosen in views.items() if chosen is not None)
+    return f"{label} needs a {' and a '.join(missing)} view; the study has {held or 'none'}"
 
 
 def _unfit(one: Candidate, accepts: Accepts, label: str) -> str:

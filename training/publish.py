@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.captioner import Captioner
 from pipeline.checkpoint import load_checkpoint, save_checkpoint
-from pipeline.manifest import FORMAT_VERSION, OPTIONAL, REQUIRED, Accepts, Manifest
+from pipeline.manifest import FORMAT_VERSION, OPTIONAL, Accepts, Manifest
 from training.card import render_card
 from training.config import Config
 from training.evaluate import Evaluation, evaluate
@@ -22,7 +22,7 @@ from training.trainer import PREPROCESSING, Trained
 ACCEPTS = Accepts(
     modalities=("CR", "DX", "RG"),
     body_parts=("", "CHEST", "THORAX", "CHEST_TO_PELVIS", "RIBCAGE", "LUNG", "HEART"),
-    frontal=REQUIRED,
+    frontal=OPTIONAL,  # a lateral alone is reported, and said to be alone
     lateral=OPTIONAL,
 )
 NAMESPACE = uuid.UUID("7c0a4f0e-54f0-4c7a-9a3c-0d6d4f5d6a11")  # ours: a name and version give one device UID

@@ -32,7 +32,7 @@ from worker.conversions import Conversions
 from worker.converter import ConverterSpec, open_desk
 from worker.local import LocalRun, Progress, Throughput
 from worker.pool import ConverterPool
-from worker.provenance import accepts_of, model_fact, run_fact
+from worker.provenance import model_fact, run_fact
 from worker.pseudonyms import Pseudonyms, load_key
 from worker.settings import Settings
 
@@ -190,7 +190,7 @@ def caption_bench(site: Site, spec: ConverterSpec, owner: str) -> Bench:
         ledger=site.ledger,
         desk=open_desk(spec),
         captioner=captioner,
-        accepts=accepts_of(manifest),
+        accepts=manifest.accepts,
         model=manifest.title,
         batch_size=site.settings.batch_size,
         owner=owner,

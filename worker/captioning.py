@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from db.ledger import Ledger
 from db.records import RevisionOutcome, RevisionState
-from pipeline.assembly import Accepts
 from pipeline.errors import NightreadError
+from pipeline.manifest import Accepts
 from worker.retry import Breaker
 from worker.steps import Captions, Desk, Prepared, caption, prepare
 

@@ -3,9 +3,7 @@
 from typing import TYPE_CHECKING
 
 from db.records import InferenceRunFact, ModelVersionFact
-from pipeline.assembly import Accepts
 from pipeline.manifest import (
-    REQUIRED,
     TOKENIZER,
     Manifest,
     canonical_sha256,
@@ -16,17 +14,6 @@ from worker.code_version import code_version
 
 if TYPE_CHECKING:
     from pipeline.captioner import Captioner
-
-
-def accepts_of(manifest: Manifest) -> Accepts:
-    """What the model was made for, as choosing its views needs it."""
-    accepts = manifest.accepts
-    views = {"frontal": accepts.frontal, "lateral": accepts.lateral}
-    return Accepts(
-        modalities=accepts.modalities,
-        body_parts=accepts.body_parts,
-        requires=tuple(view for view, need in views.items() if need == REQUIRED),
-    )
 
 
 def model_fact(manifest: Manifest) -> ModelVersionFact:

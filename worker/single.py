@@ -14,7 +14,6 @@ from pipeline.errors import NightreadError, Unavailable, UsageError
 from pipeline.manifest import Manifest
 from pipeline.study import Conversion, Converted, Outcome, Preprocessing, Reported, Study
 from worker.bootstrap import Site
-from worker.provenance import accepts_of
 from worker.settings import Settings
 from worker.terminal import DRAFT, print_json, print_report
 
@@ -62,9 +61,8 @@ def caption_paths(settings: Settings, paths: Sequence[Path], *, as_json: bool) -
 
 def _choose(views: list[Converted], manifest: Manifest) -> Study:
     candidates = tuple(_candidate(index, view) for index, view in enumerate(views))
-    accepts = accepts_of(manifest)
-    assembly = assemble(candidates, accepts, label=manifest.title)
-    if reason := refusal(candidates, assembly, accepts, label=manifest.title):
+    assembly = assemble(candidates, manifest.accepts, label=manifest.title)
+    if reason := refusal(candidates, assembly, manifest.accepts, label=manifest.title):
         raise NightreadError(reason)
     return _study(views, assembly)
 

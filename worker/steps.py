@@ -24,10 +24,11 @@ from db.records import (
     RevisionWork,
     StudyFact,
 )
-from pipeline.assembly import Accepts, Assembly, Candidate, assemble, refusal
+from pipeline.assembly import Assembly, Candidate, assemble, refusal
 from pipeline.bucket import Bucket
 from pipeline.conversion import convert
 from pipeline.errors import BadObject, NightreadError, ObjectChanged
+from pipeline.manifest import Accepts
 from pipeline.study import (
     Converted,
     Dead,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.manifest import load_manifest
 from tests.archives import write_studies
 from tests.night import ROOT, Night
 
@@ -134,13 +135,17 @@ def test_pseudonyms_of_another_key(night: Night) -> None:
     assert "pseudonym" in _fails(other)
 
 
-def test_a_study_without_the_view_that_the_model_needs(night: Night) -> None:
+def test_a_study_without_the_view_that_the_model_needs(night: Night, copied_model: Path) -> None:
+    manifest = copied_model / "manifest.json"
+    text = manifest.read_text(encoding="utf-8")
+    manifest.write_text(text.replace('"frontal": "optional"', '"frontal": "required"'), encoding="utf-8")
     for study in Path(night.source).iterdir():
         (study / "PA.dcm").unlink()
-    result = night.run()
+    result = night.run("--model", str(copied_model))
     assert result["balance"]["studies"]["skipped"] == 3
     (reason,) = result["balance"]["study_reasons"]
-    assert "no frontal view" in reason["reason"]
+    name = load_manifest(copied_model).title
+    assert reason["reason"] == f"{name} needs a frontal view; the study has 1 lateral"
 
 
 @pytest.fixture

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipeline.assembly import Accepts, Assembly, Candidate, Choice, assemble, refusal
+from pipeline.assembly import Assembly, Candidate, Choice, assemble, refusal
+from pipeline.manifest import Accepts
 from pipeline.study import Projection
 
-STARTER = Accepts(modalities=("CR", "DX"), body_parts=("CHEST", ""), requires=("frontal",))
+STARTER = Accepts(modalities=("CR", "DX"), body_parts=("CHEST", ""), frontal="required", lateral="optional")
 FRONTAL = Candidate(
     id=1,
     sop_instance_uid="1.1",
@@ -81,7 +82,6 @@ def test_an_unknown_projection_stands_in_for_a_missing_frontal_and_says_so() -> 
     assembly = chosen(unknown, LATERAL)
     assert (assembly.frontal, assembly.lateral) == (1, 2)
     assert assembly.choices[0].reason == "frontal, taken for it: its projection is unknown"
-    assert assembly.notes == ("frontal view, taken for it: its projection is unknown",)
 
 
 def test_an_unknown_projection_yields_to_a_frontal() -> None:
@@ -105,7 +105,7 @@ def test_another_body_part_is_not_used() -> None:
         ((), "no image for this model"),
         ((replace(FRONTAL, body_part_examined="HIP"),), "HIP is not for starter 1"),
         ((replace(FRONTAL, modality="RG"),), "Modality RG is not for starter 1"),
-        ((LATERAL,), "no frontal view, which starter 1 requires"),
+        ((LATERAL,), "starter 1 needs a frontal view; the study has 1 lateral"),
         ((FRONTAL,), None),
         ((replace(FRONTAL, body_part_examined="", projection=Projection.UNKNOWN),), None),
     ],
@@ -117,9 +117,9 @@ def test_a_study_that_the_model_does_not_accept_is_refused_by_name(
 
 
 def test_an_unstated_body_part_is_refused_by_a_model_that_does_not_list_it() -> None:
-    strict = replace(STARTER, body_parts=("CHEST",), requires=("frontal", "lateral"))
+    strict = replace(STARTER, body_parts=("CHEST",), lateral="required")
     unstated = replace(FRONTAL, body_part_examined="")
     assembly = chosen(unstated, accepts=strict)
     assert refusal((unstated,), assembly, strict, label="m 2") == "an unstated body part is not for m 2"
     both = chosen(FRONTAL, accepts=strict)
-    assert refusal((FRONTAL,), both, strict, label="m 2") == "no lateral view, which m 2 requires"
+    assert refusal((FRONTAL,), both, strict, label="m 2") == "m 2 needs a lateral view; the study has 1 frontal"
