@@ -40,14 +40,16 @@ def _claims(syntax: str | None, frame: bytes | None) -> bytes:
     return dicom_bytes(Rows=65535, Columns=65535, NumberOfFrames=10000, frame=frame, syntax=syntax or f"{UID}.1")
 
 
-def _deflate_bomb() -> bytes:
+def _deflate_bomb(tag: bytes = b"\x09\0\x10\0OB\0\0") -> bytes:
     """One block of zeros, deflated, repeated up to a gigabyte."""
     meta = dicom_bytes(syntax=f"{UID}.1.99")
+    plain = dicom_bytes()
+    begun = plain[plain.index(b"\x08\0\x16\0UI") : plain.index(b"\xe0\x7f\x10\0")] if tag[0] == 0xE0 else b""
     packer = zlib.compressobj(9, wbits=-15)
     block = packer.compress(bytes(16 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
     start = meta.index(f"{UID}.1.99".encode()) + 22
     element = zlib.compressobj(9, wbits=-15)
-    head = element.compress(b"\x09\0\x10\0OB\0\0" + struct.pack("<L", 1 << 30))
+    head = element.compress(begun + tag + struct.pack("<L", 1 << 30))
     return meta[:start] + head + element.flush(zlib.Z_FULL_FLUSH) + block * 64
 
 
@@ -90,6 +92,7 @@ OBJECTS: dict[str, Callable[[], bytes]] = {
         syntax=f"{UID}.4.80", frame=imagecodecs.jpegls_encode(ramp()), NumberOfFrames=2147483647
     ),
     "deflate bomb": _deflate_bomb,
+    "deflate bomb in the pixels": lambda: _deflate_bomb(b"\xe0\x7f\x10\0OW\0\0"),
     "1.25 million empty items": lambda: _insert(dicom_bytes(), SEQUENCE + EMPTY_ITEM * 1_250_000),
     "1.25 million items in a table's sequence": lambda: _insert(
         dicom_bytes(),

@@ -100,6 +100,16 @@ def test_a_stream_without_sign_is_read_with_the_headers_sign() -> None:
         assert np.array_equal(converted(content, height=64, width=64).view.pixels, plain), syntax
 
 
+def test_a_sign_stands_no_higher_than_the_streams_precision() -> None:
+    signed = (IMAGE.astype(np.int32) - 2048).astype(np.int16)
+    masked = (signed.view(np.uint16) & 0x0FFF).astype(np.uint16)
+    window: dict[str, Any] = {"PixelRepresentation": 1, "WindowCenter": 0, "WindowWidth": 4096}
+    frame = imagecodecs.jpeg2k_encode(masked, codecformat="j2k", reversible=True, bitspersample=12)
+    content = dicom_bytes(signed, syntax=f"{UID}.4.90", frame=frame, bits=16, **window)
+    plain = converted(dicom_bytes(signed, **window), height=64, width=64).view.pixels
+    assert np.array_equal(converted(content, height=64, width=64).view.pixels, plain)
+
+
 def test_big_endian_words_and_bytes_in_words() -> None:
     image = ramp()
     words = dicom_bytes(image, syntax=ExplicitVRBigEndian, PixelData=image.astype(">u2").tobytes(), **WINDOW)
