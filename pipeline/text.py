@@ -65,11 +65,12 @@ def clean_r2gen(report: str) -> str:
     text = report.replace("\n", " ")
     for old, new in _R2GEN_REPLACEMENTS:
         text = text.replace(old, new)
-    return " . ".join(_r2gen_sentence(part) for part in text.strip().lower().split(". ")) + " ."
+    sentences = (_r2gen_sentence(part) for part in text.strip().lower().split(". "))
+    return " . ".join(sentence for sentence in sentences if sentence) + " ."
 
 
 def _r2gen_sentence(sentence: str) -> str:
-    return _R2GEN_DROPPED.sub("", _R2GEN_QUOTES.sub("", sentence).strip())
+    return _R2GEN_DROPPED.sub("", _R2GEN_QUOTES.sub("", sentence)).strip()
 
 
 def clean_target(section: str) -> list[str]:

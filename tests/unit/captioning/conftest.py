@@ -47,6 +47,12 @@ def tiny_manifest() -> Manifest:
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Tiny models are slower on several threads, and far slower where other work shares the cores."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint folder; copy it before changing it."""
