@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tests.dx import DxTags, write_dx
 
-SIZE = 320  # pixels; small, so that a test spends its time on the ledger and the model
+SIZE = 256  # pixels; small, so that a test spends its time on the ledger and the model
 
 
 def shadow(seed: int) -> NDArray[np.uint8]:
@@ -35,7 +35,7 @@ def write_studies(folder: Path, count: int, *, first: int = 0) -> None:
 def write_bad_objects(folder: Path) -> None:
     """A truncated image, a note, an empty file, a lateral without frontal, the same object under a second key."""
     whole = write_dx(folder / "bad-truncated" / "PA.dcm", shadow(1), DxTags(study="truncated", name="PA"))
-    whole.write_bytes(whole.read_bytes()[:60_000])
+    whole.write_bytes(whole.read_bytes()[:40_000])
     lateral = DxTags(study="lateral", name="LL", view_position="LL")
     write_dx(folder / "bad-lateral" / "LL.dcm", shadow(2), lateral)
     twice = write_dx(folder / "bad-twice" / "PA.dcm", shadow(3), DxTags(study="twice", name="PA"))

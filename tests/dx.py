@@ -28,13 +28,8 @@ class DxTags:
 
 def write_dx(path: Path, pixels: NDArray[np.uint8], tags: DxTags) -> Path:
     """Write 8-bit `pixels` [rows, columns] (0 is black) as a 12-bit DX object with a window that restores them."""
-    return write_dx12(path, pixels.astype(np.float32), tags)
-
-
-def write_dx12(path: Path, grey: NDArray[np.float32], tags: DxTags) -> Path:
-    """As `write_dx`, from grey levels 0 to 255 with fractions, which 12 bits keep."""
     top = 255 * SCALE
-    stored = np.clip(np.rint(grey * SCALE), 0, top).astype("<u2")
+    stored = pixels.astype("<u2") * SCALE
     ds = _header(tags)
     ds.Rows, ds.Columns = stored.shape
     ds.PixelData = (top - stored if tags.monochrome1 else stored).tobytes()
@@ -43,18 +38,20 @@ def write_dx12(path: Path, grey: NDArray[np.float32], tags: DxTags) -> Path:
     return path
 
 
-def enlarge(image: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
-    """A `size` x `size` image that shrinks to `image` again: bicubic, refined by back-projection.
+def enlarge(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """A `size` x `size` image that shrinks to `image` again, but for isolated black or white specks.
 
     The collection keeps small images of radiographs that were large once; this is one that could have been.
-    Irani and Peleg, Improving resolution by image registration, CVGIP 53 (1991).
+    Back-projection: Irani and Peleg, Improving resolution by image registration, CVGIP 53 (1991).
     """
-    large = cv2.resize(image.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
-    shape = image.shape[::-1]
-    for _ in range(4):
-        small = np.asarray(Image.fromarray(large).resize(shape, Image.Resampling.BILINEAR))
-        large += cv2.resize(image - small, (size, size), interpolation=cv2.INTER_CUBIC)
-    return np.clip(large, 0, 255)
+    small = image.shape[0]
+    grey = cv2.resize(image.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    large = np.clip(np.rint(grey), 0, 255).astype(np.int16)
+    for _ in range(12):
+        seen = Image.fromarray(large.astype(np.uint8)).resize((small, small), Image.Resampling.BILINEAR)
+        missing = image.astype(np.int16) - np.asarray(seen)
+        large = np.clip(large + np.kron(missing, np.ones((size // small, size // small), np.int16)), 0, 255)
+    return large.astype(np.uint8)
 
 
 def _header(tags: DxTags) -> Dataset:

@@ -27,7 +27,7 @@ from db.records import (
 from pipeline.assembly import Assembly, Candidate, assemble, refusal
 from pipeline.bucket import Bucket
 from pipeline.conversion import convert
-from pipeline.errors import BadObject, NightreadError, ObjectChanged
+from pipeline.errors import BadObject, NightreadError, NotForUs, ObjectChanged
 from pipeline.manifest import Accepts
 from pipeline.study import (
     Converted,
@@ -112,14 +112,7 @@ def convert_object(desk: Desk, work: ObjectWork) -> ObjectOutcome:
         reason = "the object was deleted or replaced after it was listed; a later listing finds the new one"
         return ObjectOutcome(object_id=work.object_id, state=ObjectState.SKIPPED, reason=reason)
     except NightreadError as error:
-        if fate_of(error) is not Fate.RETRY:
-            raise
-        return ObjectOutcome(
-            object_id=work.object_id,
-            state=ObjectState.PENDING,
-            reason=str(error),
-            retry_in=delay_after(work.attempts),
-        )
+        return _refused_by(work, error)
     if isinstance(conversion, Converted):
         return ObjectOutcome(
             object_id=work.object_id,
@@ -135,6 +128,17 @@ def convert_object(desk: Desk, work: ObjectWork) -> ObjectOutcome:
         study=_study_fact(header, desk.pseudonyms) if header else None,
         instance=_instance_fact(header, None, ()) if header else None,
     )
+
+
+def _refused_by(work: ObjectWork, error: NightreadError) -> ObjectOutcome:
+    match fate_of(error):
+        case Fate.RETRY:
+            state, delay = ObjectState.PENDING, delay_after(work.attempts)
+        case Fate.DEAD:
+            state, delay = ObjectState.SKIPPED if isinstance(error, NotForUs) else ObjectState.FAILED, 0.0
+        case Fate.CRASH:
+            raise error
+    return ObjectOutcome(object_id=work.object_id, state=state, reason=str(error), retry_in=delay)
 
 
 def prepare(desk: Desk, work: RevisionWork, *, accepts: Accepts, model: str) -> Prepared | RevisionOutcome:

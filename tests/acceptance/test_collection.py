@@ -10,7 +10,7 @@ import pytest
 from pipeline.captioner import Captioner
 from pipeline.checkpoint import load_checkpoint
 from pipeline.study import Preprocessing
-from tests.dx import DxTags, enlarge, write_dx12
+from tests.dx import DxTags, enlarge, write_dx
 from tests.night import DATA, ROOT, Night
 from training.datasets import Example, ImageArchive, read_examples
 from training.evaluate import Draft, judge, model_drafts
@@ -54,7 +54,7 @@ def _wrap(examples: list[Example], folder: Path) -> None:
         for view, file in (("PA", example.frontal), ("LL", example.lateral)):
             if file:
                 tags = DxTags(study=example.study, name=view, view_position=view, monochrome1=number % 3 == 0)
-                write_dx12(folder / f"{number:05}" / f"{view}.dcm", enlarge(archive.pixels(file), SIZE), tags)
+                write_dx(folder / f"{number:05}" / f"{view}.dcm", enlarge(archive.pixels(file), SIZE), tags)
 
 
 def _stored(night: Night, examples: list[Example]) -> list[Draft]:

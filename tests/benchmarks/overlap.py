@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from tests.archives import shadow
-from tests.dx import DxTags, enlarge, write_dx12
+from tests.dx import DxTags, enlarge, write_dx
 from worker.bootstrap import DEPTH, Site, caption_bench, local_run
 from worker.captioning import CaptionThread
 from worker.conversions import Conversions
@@ -30,7 +30,7 @@ def write_archive(folder: Path, studies: int) -> None:
         for view in ("PA", "LL"):
             tags = DxTags(study=str(index), name=view, view_position=view)
             seed = 2 * index + (view == "LL")
-            write_dx12(folder / f"{index:05}" / f"{view}.dcm", enlarge(shadow(seed), SIZE), tags)
+            write_dx(folder / f"{index:05}" / f"{view}.dcm", enlarge(shadow(seed), SIZE), tags)
 
 
 def convert_alone(site: Site) -> float:
