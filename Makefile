@@ -36,7 +36,8 @@ lint: $(VENV)/.dev ## ruff, mypy --strict, import contracts, migrations against 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m alembic -c migrations/alembic.ini check
+	@database=$$(mktemp -d)/check.db; for verb in "upgrade head" check; do \
+		$(BIN)/python -m alembic -c migrations/alembic.ini -x url=sqlite:///$$database $$verb || exit; done
 
 services: ## Install what the tests' services need (PostgreSQL, Ceph S3, Chromium), where apt can
 	@tests/services/install

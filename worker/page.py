@@ -72,6 +72,7 @@ def _model(site: Site) -> PageModel:
         weights_sha256=manifest.weights_sha256,
         device=site.settings.device,
         licence=manifest.licence,
+        notice=manifest.licence,
     )
 
 

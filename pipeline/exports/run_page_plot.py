@@ -57,7 +57,8 @@ class Plot:
     @property
     def sentence(self) -> str:
         """What the plot shows, for those who do not see it."""
-        return f"{self.done:,} studies done in {spell(self.seconds)}, {self.pace} on average."
+        noun = "study" if self.done == 1 else "studies"
+        return f"{self.done:,} {noun} done in {spell(self.seconds)}, {self.pace} on average."
 
     @property
     def pace(self) -> str:

@@ -1,6 +1,6 @@
 """The run page in a real browser: it loads alone, fits every screen and paper, and its filter works.
 
-Needs Chromium and its driver (`tests/services/chromium`). Where they are absent the tests skip, in CI they fail.
+Needs Chromium and its driver (`tests/services/install`). Where they are absent the tests skip, in CI they fail.
 """
 
 import base64
@@ -46,7 +46,7 @@ def _programs() -> tuple[str, str]:
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if browser and driver:
         return browser, driver
-    missing = "chromium or chromedriver is not installed: run tests/services/chromium"
+    missing = "chromium or chromedriver is not installed: run tests/services/install"
     if os.environ.get("CI") == "true":
         pytest.fail(missing)
     pytest.skip(missing)

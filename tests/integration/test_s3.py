@@ -15,7 +15,7 @@ from pipeline.errors import ObjectChanged, Unavailable, UsageError
 from pipeline.s3_bucket import S3Bucket
 from pipeline.study import Converted, ObjectRef, Preprocessing, Refused
 from tests.dicom_builder import CT_IMAGE, dicom_bytes, ramp
-from tests.integration.s3_service import S3Service
+from tests.services.s3_service import S3Service
 
 PREPROCESSING = Preprocessing(height=64, width=64, fit="squash")
 KEYS = ["a b+c.dcm", "a/ä.dcm", "a/b/c.dcm", "marker/", "z%41.dcm"]

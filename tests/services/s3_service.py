@@ -17,7 +17,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-SCRIPT = Path(__file__).parents[1] / "services" / "ceph-s3"
+SCRIPT = Path(__file__).parent / "ceph-s3"
 SECONDS = 300  # the first start may have to install packages
 PORTS = 61  # the script takes this many from its first on
 

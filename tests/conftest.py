@@ -1,0 +1,3 @@
+"""Makes the real services known to every ring; each starts once a session, when a test first asks for it."""
+
+pytest_plugins = ["tests.services.postgres_service", "tests.services.s3_service"]
