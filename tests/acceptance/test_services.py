@@ -7,9 +7,9 @@ from sqlalchemy import Engine, text
 
 from db.engine import open_engine, reading
 from tests.archives import write_bad_objects, write_studies
+from tests.night import Night
 from tests.services.postgres_service import create_database
 from tests.services.s3_service import S3Service
-from tests.night import Night
 
 STUDIES = 8
 
