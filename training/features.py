@@ -70,5 +70,6 @@ def compute_activations(
 
 
 def _run(views: list[Pixels], forward: Callable[[Tensor], Tensor], *, precise: bool) -> Tensor:
-    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=not precise):
+    faster = torch.autocast("cpu", dtype=torch.bfloat16, enabled=not precise)
+    with torch.inference_mode(), faster:
         return forward(torch.from_numpy(np.stack(views))).half()
