@@ -62,11 +62,11 @@ def drop_views(present: Tensor, mask: Tensor, chance: float, generator: torch.Ge
     return present[~hide[mask]], mask & ~hide
 
 
-def predict(seer: Seer, activations: Activations, size: int = 32) -> Tensor:
-    """Probabilities [M, K] of the clean copies."""
+def predict(seer: Seer, activations: Activations, *, size: int = 32, precise: bool = False) -> Tensor:
+    """Probabilities [M, K] of the clean copies, in single precision where that is asked for."""
     seer.eval()
     parts = []
-    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=not precise):
         for start in range(0, len(activations.rows), size):
             index = range(start, min(start + size, len(activations.rows)))
             parts.append(seer(*activations.batch(index, generator=None)).sigmoid())

@@ -46,8 +46,12 @@ def compute_activations(
     *,
     copies: int,
     seed: int,
+    precise: bool = False,
 ) -> Activations:
-    """Run `forward` ([N, H, W] uint8 -> [N, C, h, w]) over every view and its augmented copies."""
+    """Run `forward` ([N, H, W] uint8 -> [N, C, h, w]) over every view and its augmented copies.
+
+    `precise` computes in single precision, as a captioner on a CPU does: for thresholds, which lie between studies.
+    """
     random = np.random.default_rng(seed)
     rows = torch.full((len(examples), 2), -1)
     pending: list[Pixels] = []
@@ -58,13 +62,14 @@ def compute_activations(
                 rows[number, view] = sum(map(len, chunks)) + len(pending)
                 pending += _variants(archive.pixels(file), copies, random)
         if len(pending) >= CHUNK:
-            chunks.append(_run(pending, forward))
+            chunks.append(_run(pending, forward, precise=precise))
             pending = []
     if pending:
-        chunks.append(_run(pending, forward))
+        chunks.append(_run(pending, forward, precise=precise))
     return Activations(values=torch.cat(chunks), rows=rows, copies=copies)
 
 
-def _run(views: list[Pixels], forward: Callable[[Tensor], Tensor]) -> Tensor:
-    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+def _run(views: list[Pixels], forward: Callable[[Tensor], Tensor], *, precise: bool) -> Tensor:
+    faster = torch.autocast("cpu", dtype=torch.bfloat16, enabled=not precise)
+    with torch.inference_mode(), faster:
         return forward(torch.from_numpy(np.stack(views))).half()

@@ -78,7 +78,7 @@ def publish(config: Config, trained: Trained) -> list[Evaluation]:
     captioner = Captioner(judged, device="cpu", batch_size=32)
     evaluations = evaluate(captioner, config.data.folder, config.data.choice_split)
     metrics = {item.name if number else "model": item.summary for number, item in enumerate(evaluations)}
-    final = replace(manifest, metrics={config.data.choice_split: metrics})
+    final = replace(judged.manifest, metrics={config.data.choice_split: metrics})
     card = render_card(final, evaluations)
     save_checkpoint(folder, manifest=final, model=judged.model, tokenizer=tokenizer, card=card)
     return evaluations

@@ -186,8 +186,8 @@ def _look_at_choice(model: AttentionModel, data: Data) -> tuple[Tensor, Activati
         maps: Tensor = model.encoder.layers(model.encoder.normalise(views))
         return maps
 
-    raw = compute_activations(data.choice, data.archive, whole, copies=1, seed=0)
-    probabilities = predict(Seer(model.encoder, model.head, len(model.encoder.layers)), raw)
+    raw = compute_activations(data.choice, data.archive, whole, copies=1, seed=0, precise=True)
+    probabilities = predict(Seer(model.encoder, model.head, len(model.encoder.layers)), raw, precise=True)
     return probabilities, Activations(values=model.pool(raw.values.float()).half(), rows=raw.rows, copies=1)
 
 
