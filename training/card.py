@@ -24,18 +24,21 @@ additive attention over both views and the concepts above their thresholds write
 Device UID {device_uid}.
 
 ## What it was trained on
-{data} Splits: concepts from {concept_splits}, reports from {report_splits}; epochs and thresholds chosen on
+{data}
+
+Splits: concepts from {concept_splits}, reports from {report_splits}; epoch, thresholds and beams chosen on
 {choice_split}. The published test split was never used. Sentences that compare with an earlier study, or that
-de-identification had emptied, were left out, so the model does not speak of earlier studies.
-The backbone began from ImageNet weights (Apache-2.0).
+de-identification had emptied, were left out, so the model does not speak of earlier studies. The backbone began
+from ImageNet weights (Apache-2.0).
 
 ## Licence
-{licence} The images and reports themselves are not part of this project.
+{licence}
+The images and reports themselves are not part of this project.
 
 ## How it was judged
-On {choice_split} ({studies} studies; the same split chose the epoch, so the figures are somewhat flattering),
-findings by the R2Gen protocol, impressions ("seed") by mean sentence BLEU, clinical F1 by findings extracted
-from the text against human-coded problems with at least 10 cases:
+On {choice_split} ({studies} studies; the same split chose epoch, thresholds and beams, so the figures flatter;
+one seed), findings by the R2Gen protocol, impressions ("seed") by mean sentence BLEU, clinical F1 by findings
+extracted from the text against human-coded problems with at least 10 cases:
 
 {table}
 
@@ -45,14 +48,15 @@ from the text against human-coded problems with at least 10 cases:
 
 ## What it does not do
 - It saw adults at one health system with good-quality studies of two views. Children, other body parts and
-bedside   films are outside of what it knows; rare findings are missed. - Positions ("left", "upper lobe"),
-sizes and devices' tips are not reliable. - Nothing found is not nothing there. - Confidence is the mean
-log-probability per token: it tells how usual the text is, not whether it is right.
+  bedside films are outside of what it knows; rare findings are missed.
+- Positions ("left", "upper lobe"), sizes and devices' tips are not reliable.
+- Nothing found is not nothing there.
+- Confidence is the mean log-probability per token: it tells how usual the text is, not whether it is right.
 
 ## How a site trains its own
 Put `studies.json` and `images.zip` of your own verified reports into a folder, copy `training/starter.toml`,
-name the folder there and run `nightread-train fit your.toml`; then `nightread-train evaluate CHECKPOINT
-FOLDER`.
+name the folder there and run `nightread-train fit your.toml`; then judge the result with
+`nightread-train evaluate CHECKPOINT FOLDER`.
 """
 
 

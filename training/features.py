@@ -50,7 +50,7 @@ def compute_activations(
 ) -> Activations:
     """Run `forward` ([N, H, W] uint8 -> [N, C, h, w]) over every view and its augmented copies.
 
-    `precise` computes in single precision, as a captioner on a CPU does: for thresholds, which lie between studies.
+    `precise` computes in single precision, as a captioner on a CPU does: thresholds lie close between studies.
     """
     random = np.random.default_rng(seed)
     rows = torch.full((len(examples), 2), -1)
