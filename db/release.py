@@ -211,4 +211,4 @@ def _ending(inputs: _Inputs) -> tuple[RevisionState, str]:
     more = f"; and {len(reasons) - REASONS_SHOWN} more" if len(reasons) > REASONS_SHOWN else ""
     if inputs.failed:
         return RevisionState.FAILED, f"no usable image: {shown}{more}"
-    return RevisionState.SKIPPED, f"no image for this model: {shown or 'its objects were replaced'}{more}"
+    return RevisionState.SKIPPED, f"{shown or 'no image: its objects were replaced'}{more}"

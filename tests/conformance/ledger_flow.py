@@ -147,7 +147,7 @@ class FlowTests:
         world.ledger.settle_objects(outcomes, owner=OWNER)
         assert world.release() == 1
         assert world.take() == []
-        expected = ("skipped", "no image for this model: SR is no image")
+        expected = ("skipped", "SR is no image")
         assert world.rows("SELECT state, reason FROM study_status") == [expected]
 
     def test_a_study_whose_images_are_broken_fails_with_the_reasons_in_order(self, world: World) -> None:
