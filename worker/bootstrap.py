@@ -21,11 +21,7 @@ from db.registry import Registry
 from db.schema import require_current
 from pipeline.bucket import Bucket, open_bucket
 from pipeline.errors import UsageError
-from pipeline.manifest import (
-    Manifest,
-    decoding_sha256,
-    load_manifest,
-)
+from pipeline.manifest import Manifest, decoding_sha256, load_manifest
 from pipeline.viewcache import require_outside
 from worker.captioning import Bench, CaptionThread
 from worker.conversions import Conversions

@@ -109,7 +109,7 @@ def test_doctor_tells_what_is_wrong_and_how_to_mend_it(tmp_path: Path) -> None:
     done = Night(home=tmp_path, source=tmp_path / "nowhere").call("doctor", "--model", str(tmp_path / "none"))
     assert done.returncode == 1
     failing = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
-    assert [line.split()[1] for line in failing] == ["bucket", "cache", "model", "device"]
+    assert [line.split()[1] for line in failing] == ["bucket", "model", "device"]
     assert "Traceback" not in done.stderr
 
 
