@@ -69,6 +69,18 @@ def evaluate(checkpoint: Path, data: Path, split: str, device: str, batch_size: 
     show(judge(captioner, data, split), as_json=as_json)
 
 
+@main.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--split", default="val", show_default=True, help="Which studies to judge on.")
+@_one_line_errors
+def card(checkpoint: Path, data: Path, split: str) -> None:
+    """Judge CHECKPOINT on DATA and write the figures into its manifest and model card."""
+    from training.publish import write_figures
+
+    show(write_figures(checkpoint, data, split))
+
+
 def show(evaluations: "Sequence[Evaluation]", *, as_json: bool = False) -> None:
     """Model and baselines side by side, then the model's labels."""
     if as_json:

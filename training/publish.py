@@ -71,14 +71,18 @@ def describe(config: Config, trained: Trained) -> Manifest:
 
 def publish(config: Config, trained: Trained) -> list[Evaluation]:
     """Write the checkpoint with its measured figures."""
-    folder, manifest = config.run.output, describe(config, trained)
-    model, tokenizer = trained.model, trained.tokenizer
-    save_checkpoint(folder, manifest=manifest, model=model, tokenizer=tokenizer, card="")
+    folder = config.run.output
+    manifest = describe(config, trained)
+    save_checkpoint(folder, manifest=manifest, model=trained.model, tokenizer=trained.tokenizer, card="")
+    return write_figures(folder, config.data.folder, config.data.choice_split)
+
+
+def write_figures(folder: Path, data: Path, split: str) -> list[Evaluation]:
+    """Judge a checkpoint as anyone would load it, and write its manifest and card with the figures."""
     judged = load_checkpoint(folder)
-    captioner = Captioner(judged, device="cpu", batch_size=32)
-    evaluations = evaluate(captioner, config.data.folder, config.data.choice_split)
+    evaluations = evaluate(Captioner(judged, device="cpu", batch_size=32), data, split)
     metrics = {item.name if number else "model": item.summary for number, item in enumerate(evaluations)}
-    final = replace(judged.manifest, metrics={config.data.choice_split: metrics})
+    final = replace(judged.manifest, metrics={split: metrics})
     card = render_card(final, evaluations)
-    save_checkpoint(folder, manifest=final, model=judged.model, tokenizer=tokenizer, card=card)
+    save_checkpoint(folder, manifest=final, model=judged.model, tokenizer=judged.tokenizer, card=card)
     return evaluations
