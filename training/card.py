@@ -52,6 +52,9 @@ extracted from the text against human-coded problems with at least 10 cases:
 - Positions ("left", "upper lobe"), sizes and devices' tips are not reliable.
 - Nothing found is not nothing there.
 - Confidence is the mean log-probability per token: it tells how usual the text is, not whether it is right.
+- Small changes of an image (a grey level of noise, a resize) change a quarter of the texts or more, since
+  a concept
+  near its threshold is told or not: see `training/LOG.md`.
 
 ## How a site trains its own
 Put `studies.json` and `images.zip` of your own verified reports into a folder, copy `training/starter.toml`,
