@@ -15,7 +15,7 @@ from worker.bootstrap import Site, local_run
 from worker.local import RunResult
 from worker.page import write_page
 from worker.settings import Settings
-from worker.terminal import DRAFT, balance_as_json, print_balance, print_json, progress_bar
+from worker.terminal import DRAFT, balance_as_json, print_balance, print_json, progress_shown
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 
@@ -29,7 +29,7 @@ def run_night(
     site = Site(settings=settings)
     began = datetime.now(UTC)
     with (
-        progress_bar(shown=not as_json) as show,
+        progress_shown(quietly=as_json) as show,
         local_run(site, limit=limit, quiet_seconds=quiet_seconds, on_progress=show) as run,
         _stopped_by_signals(run.stop),
     ):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
+import structlog
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -15,9 +16,12 @@ from rich.text import Text
 from db.records import Balance, Reason
 from worker import local
 
+LOG_SECONDS = 30.0
 DRAFT = "Drafts for a radiologist. Not a diagnosis."
 OBJECT_STATES = ("converted", "skipped", "failed", "waiting")
 STUDY_STATES = ("reported", "skipped", "failed", "waiting", "working")
+
+log = structlog.get_logger()
 
 
 class _TimeLeft(ProgressColumn):
@@ -32,10 +36,25 @@ class _TimeLeft(ProgressColumn):
         return Text(f"{hours}:{minutes:02}:{seconds:02} left")
 
 
+class _ProgressLog:
+    """The same for machines: an event at most every `LOG_SECONDS`."""
+
+    def __init__(self) -> None:
+        self._next = LOG_SECONDS
+
+    def __call__(self, now: local.Progress) -> None:
+        if now.seconds >= self._next:
+            self._next = now.seconds + LOG_SECONDS
+            log.info("progress", done=now.studies_done, known=now.studies_known, failed=now.failed)
+
+
 @contextmanager
-def progress_bar(*, shown: bool) -> Iterator[Callable[[local.Progress], None]]:
-    """A bar on stderr that follows the progress it is given; nothing where stderr is no terminal."""
+def progress_shown(*, quietly: bool) -> Iterator[Callable[[local.Progress], None]]:
+    """Shows the progress it is given: a bar where stderr is a terminal, else (or `quietly`) a log line now and then."""
     console = Console(stderr=True)
+    if quietly or not console.is_terminal:
+        yield _ProgressLog()
+        return
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -45,7 +64,6 @@ def progress_bar(*, shown: bool) -> Iterator[Callable[[local.Progress], None]]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[failed]} failed", style="red"),
         console=console,
-        disable=not shown or not console.is_terminal,
     )
     task = bar.add_task("listing", total=0, rate=0.0, failed=0)
 
