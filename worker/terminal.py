@@ -50,7 +50,7 @@ class _ProgressLog:
 
 @contextmanager
 def progress_shown(*, quietly: bool) -> Iterator[Callable[[local.Progress], None]]:
-    """Shows the progress it is given: a bar where stderr is a terminal, else (or `quietly`) a log line now and then."""
+    """Shows the progress it is given: a bar where stderr is a terminal, else or `quietly` a log line at times."""
     console = Console(stderr=True)
     if quietly or not console.is_terminal:
         yield _ProgressLog()
