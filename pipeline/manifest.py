@@ -149,6 +149,9 @@ def _typed(raw: dict[str, Any]) -> dict[str, Any]:
 def _check(manifest: Manifest, path: Path) -> None:
     if not _UID.fullmatch(manifest.device_uid):
         raise CheckpointError(f"{path} has device_uid {manifest.device_uid!r}, not a UID under 2.25.; {RESTORE}")
+    wanted = manifest.preprocessing
+    if wanted.fit not in ("squash", "letterbox") or wanted.resampling not in ("bilinear", "box"):
+        raise CheckpointError(f"{path} asks for views by {wanted.fit!r} and {wanted.resampling!r}; {RESTORE}")
     for view in ("frontal", "lateral"):
         need = getattr(manifest.accepts, view)
         if need not in (REQUIRED, OPTIONAL):

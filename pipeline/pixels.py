@@ -3,8 +3,8 @@
 The order is the standard's (PS3.3 C.11 and C.7.6.3.1.2): mask and sign, padding, modality, VOI, inversion, 8
 bits; all of it folded into one table of 256 or 65,536 entries and one look-up, then the resize. MONOCHROME1 is
 inverted after VOI; Presentation LUT Shape says the same thing a second time (C.8.11.3) and so is never applied,
-only compared. Resizing is Pillow's antialiased BILINEAR, equal to torchvision's within one level, before and
-after training alike.
+only compared. Resizing is Pillow's, before and after training alike: antialiased BILINEAR, equal to torchvision's
+within one level, or BOX.
 """
 
 import cv2
@@ -51,7 +51,7 @@ def resize(pixels: Pixels, preprocessing: Preprocessing, aspect: float = 1.0) ->
     image = Image.frombuffer("L", (columns, rows), pixels, "raw", "L", 0, 1)
     height, width = preprocessing.height, preprocessing.width
     if preprocessing.fit == "squash":
-        return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+        return _resample(image, width, height, preprocessing.resampling)
     if preprocessing.fit != "letterbox":
         raise ValueError(f"fit is 'squash' or 'letterbox', not {preprocessing.fit!r}")
     scale = min(height / (rows * aspect), width / columns)
@@ -59,9 +59,17 @@ def resize(pixels: Pixels, preprocessing: Preprocessing, aspect: float = 1.0) ->
     inner_width = min(width, max(1, round(columns * scale)))
     canvas = np.zeros((height, width), np.uint8)
     top, left = (height - inner_height) // 2, (width - inner_width) // 2
-    inner = np.asarray(image.resize((inner_width, inner_height), Image.Resampling.BILINEAR))
+    inner = _resample(image, inner_width, inner_height, preprocessing.resampling)
     canvas[top : top + inner_height, left : left + inner_width] = inner
     return canvas
+
+
+def _resample(image: Image.Image, width: int, height: int, resampling: str) -> Pixels:
+    if resampling not in ("bilinear", "box"):
+        raise ValueError(f"resampling is 'bilinear' or 'box', not {resampling!r}")
+    shrinks = image.width >= width and image.height >= height  # a box that enlarges would make blocks
+    box = resampling == "box" and shrinks
+    return np.asarray(image.resize((width, height), Image.Resampling.BOX if box else Image.Resampling.BILINEAR))
 
 
 def _aspect(facts: Attributes) -> tuple[float, tuple[str, ...]]:

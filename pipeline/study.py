@@ -73,6 +73,7 @@ class Preprocessing:
     height: int
     width: int
     fit: str  # "squash": stretch to height×width; "letterbox": keep the aspect ratio, pad with black
+    resampling: str = "bilinear"  # antialiased, as torchvision's; "box": the mean of what a pixel covers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -55,7 +55,8 @@ class FolderViewCache:
         return pixels if whole else None
 
     def _path(self, sha256: str, preprocessing: Preprocessing) -> Path:
-        kind = f"{FORMAT}-{preprocessing.height}x{preprocessing.width}-{preprocessing.fit}"
+        size = f"{preprocessing.height}x{preprocessing.width}"
+        kind = f"{FORMAT}-{size}-{preprocessing.fit}-{preprocessing.resampling}"
         return self._root / kind / sha256[:2] / f"{sha256}.png"
 
 

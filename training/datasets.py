@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.errors import UsageError
+from pipeline.pixels import resize
 from pipeline.study import Pixels, Preprocessing, Projection, Study
 
 NORMAL = "normal"
@@ -99,16 +100,6 @@ def concept_targets(examples: Sequence[Example], names: Sequence[str]) -> np.nda
     return np.asarray(rows, dtype=np.float32)
 
 
-def fit_pixels(pixels: Pixels, wanted: Preprocessing) -> Pixels:
-    """Bring [H, W] to a model's size, antialiased bilinear, as conversion from DICOM does."""
-    if wanted.fit != "squash":
-        raise UsageError(f"fit {wanted.fit!r} is not known for training; use 'squash'")
-    if pixels.shape == (wanted.height, wanted.width):
-        return pixels
-    size = (wanted.width, wanted.height)
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
-
-
 class ImageArchive:
     """The images of a data set, decoded when asked for."""
 
@@ -120,7 +111,7 @@ class ImageArchive:
     def pixels(self, file: str) -> Pixels:
         """One image as a model-ready view."""
         image = Image.open(io.BytesIO(self._zip.read(self._names[file]))).convert("L")
-        return fit_pixels(np.asarray(image), self._wanted)
+        return resize(np.asarray(image), self._wanted)
 
     def study(self, example: Example, key: int) -> Study:
         """One study as a captioner takes it."""

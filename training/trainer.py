@@ -32,7 +32,7 @@ from training.features import Activations, compute_activations
 from training.scores import R2GenProtocol, corpus_scores
 
 log = logging.getLogger(__name__)
-PREPROCESSING = Preprocessing(height=256, width=256, fit="squash")
+PREPROCESSING = Preprocessing(height=256, width=256, fit="squash", resampling="box")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from worker.pool import ConverterPool
 from worker.settings import load_settings
 from worker.steps import intake
 
-SIZE = 1024  # pixels, as a radiograph that was reduced for transport
+TIMES = 4  # to 1024 x 1024, as a radiograph that was reduced for transport
 OWNER = "run:bench"
 
 
@@ -30,7 +30,7 @@ def write_archive(folder: Path, studies: int) -> None:
         for view in ("PA", "LL"):
             tags = DxTags(study=str(index), name=view, view_position=view)
             seed = 2 * index + (view == "LL")
-            write_dx(folder / f"{index:05}" / f"{view}.dcm", enlarge(shadow(seed), SIZE), tags)
+            write_dx(folder / f"{index:05}" / f"{view}.dcm", enlarge(shadow(seed), TIMES), tags)
 
 
 def convert_alone(site: Site) -> float:

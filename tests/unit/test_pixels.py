@@ -1,6 +1,7 @@
 """Polarity, padding, modality tables, sign, bits, aspect and resize; each rule with an image that shows it."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -190,6 +191,22 @@ def test_the_resize_is_antialiased() -> None:
     assert np.abs(view.astype(int) - 127).max() <= 12
 
 
-def test_an_unknown_fit_is_our_own_fault() -> None:
-    with pytest.raises(ValueError, match="crop"):
-        resize(np.zeros((4, 4), np.uint8), Preprocessing(height=2, width=2, fit="crop"))
+def test_a_box_is_the_mean_of_what_a_pixel_covers() -> None:
+    small = np.random.default_rng(5).integers(0, 256, (16, 16), np.uint8)
+    large = np.kron(small, np.ones((4, 4), np.uint8))
+    wanted = Preprocessing(height=16, width=16, fit="squash", resampling="box")
+    assert np.array_equal(resize(large, wanted), small)
+    assert not np.array_equal(resize(large, replace(wanted, resampling="bilinear")), small)
+
+
+def test_a_box_never_enlarges_into_blocks() -> None:
+    wanted = Preprocessing(height=64, width=64, fit="squash", resampling="box")
+    ramp = np.tile(np.arange(0, 256, 16, dtype=np.uint8), (16, 1))
+    assert np.array_equal(resize(ramp, wanted), resize(ramp, replace(wanted, resampling="bilinear")))
+
+
+@pytest.mark.parametrize("change", [{"fit": "crop"}, {"resampling": "nearest"}])
+def test_an_unknown_way_to_resize_is_our_own_fault(change: dict[str, str]) -> None:
+    wanted = replace(Preprocessing(height=2, width=2, fit="squash"), **change)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="|".join(change.values())):
+        resize(np.zeros((4, 4), np.uint8), wanted)

@@ -19,7 +19,7 @@ from training.captions import Written, draw_epoch, drop_images, fit_captions, no
 from training.cli import main
 from training.concepts import Labelled, Seer, aurocs, drop_views, fit_concepts
 from training.config import ConceptConfig, ReportConfig, read_config
-from training.datasets import ImageArchive, concept_names, concept_targets, fit_pixels, read_examples
+from training.datasets import ImageArchive, concept_names, concept_targets, read_examples
 from training.features import Activations, compute_activations
 from training.trainer import fit_thresholds, positives_first, report_target
 
@@ -69,16 +69,6 @@ def test_a_data_set_is_read_with_its_views_and_concepts(data: Path) -> None:
 def test_a_missing_data_set_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read .*studies\.json"):
         read_examples(tmp_path)
-
-
-def test_pixels_are_squashed_with_antialiasing() -> None:
-    stripes = np.tile(np.array([0, 255], dtype=np.uint8), (32, 32))
-    small = fit_pixels(stripes, Preprocessing(height=16, width=16, fit="squash"))
-    assert small.shape == (16, 16)
-    assert abs(int(small[4:12, 4:12].mean()) - 127) < 3
-    assert fit_pixels(small, Preprocessing(height=16, width=16, fit="squash")) is small
-    with pytest.raises(UsageError, match="'letterbox'"):
-        fit_pixels(stripes, Preprocessing(height=16, width=16, fit="letterbox"))
 
 
 def test_an_augmented_view_is_never_mirrored() -> None:
