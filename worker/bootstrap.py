@@ -35,7 +35,7 @@ from worker.settings import Settings
 if TYPE_CHECKING:
     from pipeline.captioner import Captioner
 
-DEPTH = 8  # objects in hand per converting process: enough to bridge a settle, few enough to lose little
+DEPTH = 16  # objects in hand per converting process: enough to bridge a settle, few enough to lose little
 STARTER = Path(__file__).resolve().parent.parent / "pipeline" / "starter"
 
 

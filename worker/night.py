@@ -37,7 +37,7 @@ def run_night(
     target = page or settings.home / "run.html"
     write_page(site, result, began=began, target=target)
     _tell(result, target, as_json=as_json)
-    return _exit_code(result)
+    return exit_code(result)
 
 
 def _tell(result: RunResult, page: Path, *, as_json: bool) -> None:
@@ -64,11 +64,14 @@ def _tell(result: RunResult, page: Path, *, as_json: bool) -> None:
         click.echo("Interrupted; nothing is lost: run it again to go on.", err=True)
 
 
-def _exit_code(result: RunResult) -> int:
+def exit_code(result: RunResult) -> int:
+    """0 when all that was to do is done; what waits for a limit or for quiet has no reason and is no failure."""
     if result.interrupted:
         return INTERRUPTED
-    failed = result.balance.objects["failed"] + result.balance.studies["failed"]
-    return FAILED if failed or result.stopped_by else DONE
+    balance = result.balance
+    failed = balance.objects["failed"] + balance.studies["failed"]
+    deferred = any(reason.state == "waiting" for reason in (*balance.object_reasons, *balance.study_reasons))
+    return FAILED if failed or deferred or result.stopped_by else DONE
 
 
 @contextmanager

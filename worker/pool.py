@@ -51,8 +51,12 @@ class ConverterPool:
 
     @property
     def room(self) -> int:
-        """How many more objects would be useful now; 0 while the processes have enough in hand."""
-        return sum(max(0, self._depth - len(converter.queue)) for converter in self._converters)
+        """How many more objects would be useful now; 0 while the processes have enough in hand.
+
+        Asked for when half of it is used up: fetching work has a price too.
+        """
+        room = sum(max(0, self._depth - len(converter.queue)) for converter in self._converters)
+        return room if 2 * room >= self._depth * len(self._converters) else 0
 
     @property
     def in_hand(self) -> int:
