@@ -46,11 +46,11 @@ def _bomb(folder: Path) -> Path:
 
 
 def _endless(folder: Path) -> Path:
-    """1.25 million empty items in one sequence: 36 s and 890 MB for a reader without a budget."""
+    """1.25 million empty items in a sequence that never ends: 36 s and 890 MB for a reader without a budget."""
     path = write_dx(folder / "endless.dcm", shadow(0), DxTags(study="endless", name="PA"))
     whole = path.read_bytes()
     at = whole.index(struct.pack("<HH2s", 0x0028, 0x0002, b"US"))
-    sequence = struct.pack("<HH2sHI", 0x0018, 0x9346, b"SQ", 0, 8 * 1_250_000) + ITEM * 1_250_000
+    sequence = struct.pack("<HH2sHI", 0x0018, 0x9346, b"SQ", 0, 0xFFFFFFFF) + ITEM * 1_250_000
     path.write_bytes(whole[:at] + sequence + whole[at:])
     return path
 
