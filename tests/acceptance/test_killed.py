@@ -26,7 +26,7 @@ def test_ten_kills_change_nothing(tmp_path: Path) -> None:
     assert all(killed_at), f"a run ended before its kill: {killed_at}"
     shaken.run(expect=(1,))
     assert shaken.outcome() == calm.outcome()
-    assert len(calm.outcome()["reports"]) == STUDIES + 1
+    assert len(calm.outcome()["reports"]) == STUDIES + 2  # and the object twice, and the lateral alone
     assert shaken.leases() == 0
 
 
