@@ -13,8 +13,14 @@ from db.records import Balance, ObjectState, Reason, RevisionState
 from db.report_tables import AuditEvent
 from db.tables import Object, RevisionInstance, Study, StudyRevision
 
-_OBJECT_STATES = {"converted": "converted", "skipped": "skipped", "failed": "failed", "pending": "waiting"}
-_EXPLAINED = ("skipped", "failed", "pending", "waiting")
+_OBJECT_STATES = {
+    "converted": "converted",
+    "skipped": "skipped",
+    "failed": "failed",
+    "gone": "skipped",
+    "pending": "waiting",
+}
+_EXPLAINED = ("skipped", "failed", "gone", "pending", "waiting")
 _NEWEST = StudyRevision.superseded_at.is_(None)
 
 
@@ -23,7 +29,7 @@ def balance(connection: Connection) -> Balance:
     number = func.count().label("number")
     objects = dict.fromkeys(_OBJECT_STATES.values(), 0)
     for row in connection.execute(select(Object.state, number).group_by(Object.state)):
-        objects[_OBJECT_STATES[row.state]] = row.number
+        objects[_OBJECT_STATES[row.state]] += row.number
     studies, working = _studies(connection), _working(connection)
     return Balance(
         objects=objects,

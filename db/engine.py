@@ -4,6 +4,8 @@ Takes `sqlite:///file`, `postgresql://…` or `postgres://…`; PostgreSQL is sp
 does not connect, so a server that is down is told by the first transaction. Does not know the tables.
 """
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from db.errors import DatabaseMisconfigured, shown, translated
 
 LOCK_WAIT_SECONDS = 30.0
+WAL_TRIES, WAL_PAUSE = 100, 0.05  # seconds between them
 CONNECT_SECONDS = 10
 _POSTGRESQL_NAMES = ("postgres", "postgresql", "postgresql+psycopg")
 
@@ -50,6 +53,11 @@ def reading(engine: Engine) -> Iterator[Connection]:
     """One transaction that only reads, and so never waits for a writer. Raises only `db.errors`."""
     with translated(engine.url), engine.connect() as connection:
         yield connection.execution_options(nightread_reads=True)
+
+
+def shown_url(url: str) -> str:
+    """A database's URL without its password."""
+    return shown(_parse(url))
 
 
 def sqlite_file(engine: Engine) -> Path | None:
@@ -91,8 +99,23 @@ def _prepare_sqlite(connection: SqliteConnection, _entry: ConnectionPoolEntry) -
     order; lost commits are work that is done again.
     """  # noqa: D205
     connection.isolation_level = None  # we say BEGIN ourselves
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+    _switch_to_wal(connection)
+    for pragma in ("synchronous = NORMAL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _switch_to_wal(connection: SqliteConnection) -> None:
+    """SQLite's own waiting does not cover this one switch: two that open a new file at once would fail."""
+    for _ in range(WAL_TRIES):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            time.sleep(WAL_PAUSE)
+        else:
+            return
+    connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -8,7 +8,7 @@ columns of `tables.Leased`.
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -22,19 +22,24 @@ def claim(
     connection: Connection,
     table: LeasedTable,
     *columns: InstrumentedAttribute[Any],
+    where: Sequence[ColumnElement[bool]] = (),
     owner: str,
     limit: int,
     lease_seconds: float,
 ) -> list[Any]:
-    """Lease up to `limit` rows that are due and free, oldest first; gives `columns`, the first being the id."""
+    """Lease up to `limit` rows that are due and free; gives `columns`, the first being the id.
+
+    Those that failed least come first, then the oldest: work that fails again and again never bars the way.
+    """
     due = (
         select(table.id)
         .where(
             table.state == literal_column(f"'{table.open_state}'"),  # a literal: a partial index answers
             table.next_attempt_at <= UtcNow(),
             or_(table.lease_until.is_(None), table.lease_until <= UtcNow()),
+            *where,
         )
-        .order_by(table.id)
+        .order_by(table.attempts, table.id)
         .limit(limit)
         .with_for_update(skip_locked=True, key_share=True)
         .cte("due")  # a CTE with a lock runs once; a plain subquery may run again and claim more

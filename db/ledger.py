@@ -38,10 +38,15 @@ class Ledger:
                 new += objects.record(connection, bucket, batch)
         return new
 
-    def claim_objects(self, *, owner: str, limit: int, lease_seconds: float) -> list[ObjectWork]:
-        """Lease pending objects that are due, in order of id. An expired lease is free to anyone."""
+    def claim_objects(
+        self, *, owner: str, limit: int, lease_seconds: float, bucket: str | None = None
+    ) -> list[ObjectWork]:
+        """Lease pending objects that are due, of one bucket or any: those that failed least first, then by id.
+
+        An expired lease is free to anyone.
+        """
         with writing(self._engine) as connection:
-            return objects.claim(connection, owner=owner, limit=limit, lease_seconds=lease_seconds)
+            return objects.claim(connection, bucket=bucket, owner=owner, limit=limit, lease_seconds=lease_seconds)
 
     def settle_objects(self, outcomes: Sequence[ObjectOutcome], *, owner: str) -> None:
         """Write what became of claimed objects, their studies and instances.

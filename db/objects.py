@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, case, func, literal_column
+from sqlalchemy import Connection, case, func, literal_column, null
 
 from db import leases
 from db.base import plain
@@ -38,10 +38,20 @@ _UNREAD = InstanceFact(
 
 
 def record(connection: Connection, bucket: str, listed: Sequence[ListedObject]) -> int:
-    """Add the objects that are new; how many were."""
+    """Add the objects that are new or back again; how many were."""
+    pending = {  # literals: bound values would cost a statement for each row
+        "state": literal_column("'pending'"),
+        "reason": literal_column("''"),
+        "attempts": literal_column("0"),
+        "settled_at": null(),
+    }
     added = (
         leases.upsert(connection, Object)
-        .on_conflict_do_nothing(index_elements=["bucket", "key", "etag"])
+        .on_conflict_do_update(
+            index_elements=["bucket", "key", "etag"],
+            set_=pending,
+            where=Object.state == literal_column("'gone'"),
+        )
         .returning(Object.id)
     )
     rows = [
@@ -59,12 +69,15 @@ def record(connection: Connection, bucket: str, listed: Sequence[ListedObject]) 
     return len(connection.execute(added, rows).all())
 
 
-def claim(connection: Connection, *, owner: str, limit: int, lease_seconds: float) -> list[ObjectWork]:
-    """Lease objects for conversion."""
+def claim(
+    connection: Connection, *, bucket: str | None, owner: str, limit: int, lease_seconds: float
+) -> list[ObjectWork]:
+    """Lease objects for conversion: of one bucket, or of any."""
     rows = leases.claim(
         connection,
         Object,
         *(Object.id, Object.bucket, Object.key, Object.etag, Object.size, Object.last_modified, Object.attempts),
+        where=[Object.bucket == bucket] if bucket is not None else [],
         owner=owner,
         limit=limit,
         lease_seconds=lease_seconds,

@@ -18,6 +18,7 @@ class ObjectState(StrEnum):
     CONVERTED = "converted"
     SKIPPED = "skipped"
     FAILED = "failed"
+    GONE = "gone"  # deleted or replaced before it was read; pending again when a listing finds it again
 
 
 class RevisionState(StrEnum):

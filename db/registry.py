@@ -48,7 +48,7 @@ class Registry:
             return made.scalar_one()
 
     def finish_run(self, run_id: int, *, studies: int, timings: Mapping[str, Any]) -> None:
-        """Close a run: the reports it wrote, and the seconds that its stages took."""
+        """Close a run: the studies it settled, and the seconds that its stages took."""
         closed = update(InferenceRun).where(InferenceRun.id == run_id)
         with writing(self._engine) as connection:
             connection.execute(closed.values(finished_at=UtcNow(), studies=studies, timings=dict(timings)))

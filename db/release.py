@@ -1,8 +1,8 @@
 """When a study is complete: dirty studies become revisions, once quiet or once they waited long enough.
 
 A study is stable when its last object arrived some time ago and nothing is left to convert in any folder
-(bucket and prefix) that it has objects in. An object whose key was stored anew since is gone from the bucket and
-counts no more. Works inside the caller's transaction; knows no report.
+(bucket and prefix) that it has objects in. An image counts no more once another image was stored under its
+key. Works inside the caller's transaction; knows no report.
 """
 
 from collections.abc import Iterable, Sequence
@@ -91,14 +91,21 @@ def _complete_studies(connection: Connection, patience: Patience, after: int, li
 
 
 def _has_work_left() -> ColumnElement[bool]:
-    """Whether any folder that the study has objects in holds an object that is not converted yet."""
+    """Whether any folder that the study has objects in holds an object that is not converted yet.
+
+    One that was put off does not count: it may be put off for ever, and makes a new revision when it comes.
+    """
     own, pending = aliased(Object), aliased(Object)
     return exists(
         select(1)
         .select_from(Instance)
         .join(own, own.id == Instance.object_id)
         .join(pending, and_(pending.bucket == own.bucket, pending.prefix == own.prefix))
-        .where(Instance.study_id == Study.id, pending.state == literal_column("'pending'"))
+        .where(
+            Instance.study_id == Study.id,
+            pending.state == literal_column("'pending'"),
+            pending.next_attempt_at <= UtcNow(),
+        )
         .correlate(Study)
     )
 
@@ -111,7 +118,12 @@ def _inputs(connection: Connection, study_ids: Sequence[int]) -> dict[int, _Inpu
     newer = aliased(Object)
     replaced = exists(
         select(1)
-        .where(newer.bucket == Object.bucket, newer.key == Object.key, newer.id > Object.id)
+        .where(
+            newer.bucket == Object.bucket,
+            newer.key == Object.key,
+            newer.id > Object.id,
+            newer.state == literal_column("'converted'"),
+        )
         .correlate(Object)
     )
     rows = connection.execute(

@@ -78,7 +78,7 @@ class InferenceRun(Base):
     trigger: Mapped[str]
     started_at: Mapped[datetime] = mapped_column(default=UtcNow())
     finished_at: Mapped[datetime | None]
-    studies: Mapped[int | None]  # reports written, once finished
+    studies: Mapped[int | None]  # settled by it, once finished
     timings: Mapped[dict[str, Any]] = mapped_column(default=dict)  # stage -> seconds
 
 

@@ -58,7 +58,7 @@ class Object(Leased, Base):
     __table_args__ = (
         UniqueConstraint("bucket", "key", "etag"),
         one_of("state", ObjectState, "state"),
-        partial("ix_object_pending", "id", where="state = 'pending'"),
+        partial("ix_object_pending", "attempts", "id", where="state = 'pending'"),
         partial("ix_object_pending_prefix", "bucket", "prefix", where="state = 'pending'"),
         Index("ix_object_state", "state"),
     )
@@ -110,7 +110,7 @@ class StudyRevision(Leased, Base):
         one_of("state", RevisionState, "state"),
         CheckConstraint("state <> 'waiting' OR superseded_at IS NULL", name="no_work_left_when_superseded"),
         CheckConstraint("state <> 'superseded' OR superseded_at IS NOT NULL", name="superseded_at_known"),
-        partial("ix_study_revision_waiting", "id", where="state = 'waiting'"),
+        partial("ix_study_revision_waiting", "attempts", "id", where="state = 'waiting'"),
         partial("uq_study_revision_newest", "study_id", where="superseded_at IS NULL", unique=True),
         partial("ix_study_revision_newest_state", "state", "study_id", where="superseded_at IS NULL"),
     )

@@ -12,6 +12,16 @@ from datetime import datetime
 from pipeline.manifest import REQUIRED, Accepts
 from pipeline.study import Projection
 
+# Defined terms of Body Part Examined (PS3.16 annex L) that radiographs carry.
+_TERMS = """
+ABDOMEN ABDOMENPELVIS ANKLE ARM BACK BREAST CALCANEUS CALF CERVICALSPINE CHEST CHESTABDOMEN CLAVICLE COCCYX CSPINE
+ELBOW EXTREMITY EYE FACE FACIALBONES FEMUR FINGER FOOT FOREARM HAND HEAD HEADNECK HEEL HIP HUMERUS JAW KNEE LEG
+LOWERLEG LSPINE LSSPINE LUMBARSPINE MANDIBLE MAXILLA NECK NOSE ORBIT PATELLA PELVIS RADIUS RIB RIBS SACRUM SCAPULA
+SHOULDER SKULL SPINE STERNUM TEETH THIGH THORAX THUMB TIBIA TIBIAFIBULA TLSPINE TMJ TOE TSPINE ULNA UPPERARM
+WHOLEBODY WHOLESPINE WRIST ZYGOMA
+"""
+BODY_PARTS = frozenset(_TERMS.split())
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
@@ -89,7 +99,7 @@ def _unfit(one: Candidate, accepts: Accepts, label: str) -> str:
     if one.modality and one.modality not in accepts.modalities:
         return f"Modality {one.modality} is not for {label}"
     if one.body_part_examined not in accepts.body_parts:
-        return f"{one.body_part_examined or 'an unstated body part'} is not for {label}"
+        return f"{_named(one.body_part_examined)} is not for {label}"
     return ""
 
 
@@ -97,6 +107,13 @@ def _set_aside(one: Candidate, reason: str, reasons: dict[int, str]) -> bool:
     if reason:
         reasons[one.id] = reason
     return bool(reason)
+
+
+def _named(body_part: str) -> str:
+    """The body part as a reason may tell it: headers hold anything there, a patient's name included."""
+    if not body_part:
+        return "an unstated body part"
+    return body_part if body_part in BODY_PARTS else "a body part that is no defined term"
 
 
 def _newest_of_each(candidates: list[Candidate], reasons: dict[int, str]) -> list[Candidate]:

@@ -29,11 +29,19 @@ class FolderBucket:
 
     def __init__(self, path: Path) -> None:
         self._root = _folder(path)
+        self._known = self._identity(self._root)
         self.name = key_of(str(self._root))
 
     def list(self) -> Iterator[ObjectRef]:
         """Every file in key order."""
-        return self._walk("", (self._identity(self._root),))
+        return self._walk("", (self._known,))
+
+    def _is_there(self) -> bool:
+        """Whether the root is still the folder it was; an unmounted one leaves an empty folder behind."""
+        try:
+            return self._identity(self._root) == self._known
+        except OSError:
+            return False
 
     def open(self, ref: ObjectRef) -> AbstractContextManager[BinaryIO]:
         """The file's bytes, if it is still the listed one."""
@@ -44,6 +52,8 @@ class FolderBucket:
         except (FileNotFoundError, NotADirectoryError) as error:
             if path.is_symlink():
                 raise NotForUs("a link to a file that does not exist") from error
+            if not self._is_there():
+                raise Unavailable("the source folder is gone or is another one now: mount it again") from error
             raise ObjectChanged("the file is gone since it was listed") from error
         except PermissionError as error:
             raise Unavailable("no permission to read the file: make it readable for this user") from error

@@ -71,12 +71,12 @@ def _write(path: Path, content: memoryview) -> None:
         raise
 
 
-def require_outside(cache: Path, source: str) -> None:
-    """UsageError when the cache lies in the source folder: our own files would be taken for new objects."""
+def require_outside(path: Path, source: str, *, what: str) -> None:
+    """UsageError when a path of ours lies in the source folder: our own files would be taken for new objects."""
     if "://" in source:
         return
-    folder, inside = Path(source).resolve(), cache.resolve()
+    folder, inside = Path(source).resolve(), path.resolve()
     if inside.is_relative_to(folder):
         raise UsageError(
-            f"the view cache {str(cache)!r} lies inside the source {source!r}: choose a place outside"
+            f"{what} {str(path)!r} lies inside the source {source!r}, which is only read; name a place outside"
         )

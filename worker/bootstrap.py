@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from db.engine import open_engine
+from db.errors import SettingConflict
 from db.ledger import Ledger
 from db.registry import Registry
 from db.schema import require_current
@@ -48,12 +49,15 @@ class Site:
     @cached_property
     def engine(self) -> Engine:
         """The database, its schema current; an empty one is upgraded."""
-        settings = self.settings
-        if not settings.database_url:
-            _make_folder(settings.home, "NIGHTREAD_HOME")
-        engine = open_engine(settings.database)
+        self.make_home()
+        engine = open_engine(self.settings.database)
         require_current(engine, upgrade_empty=True)
         return engine
+
+    def make_home(self) -> None:
+        """Make the home folder where the embedded database lies in it."""
+        if not self.settings.database_url:
+            _make_folder(self.settings.home, "NIGHTREAD_HOME")
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -80,9 +84,34 @@ class Site:
     @cached_property
     def views(self) -> Path:
         """The view cache's folder, made, and never inside the source."""
-        require_outside(self.settings.views, self.source)
         _make_folder(self.settings.views, "NIGHTREAD_CACHE")
         return self.settings.views
+
+    def require_outside_source(self) -> None:
+        """Whatever a run writes lies outside of what it reads; asked before anything is made."""
+        settings = self.settings
+        require_outside(settings.home, self.source, what="the home folder (NIGHTREAD_HOME)")
+        require_outside(settings.views, self.source, what="the view cache (NIGHTREAD_CACHE)")
+
+    def require_ledger(self) -> None:
+        """For commands that only look: a ledger that is not there is not made."""
+        file = self.settings.home / "nightread.db"
+        if not self.settings.database_url and not file.exists():
+            raise UsageError(
+                f"there is no ledger at {str(file)!r}; `nightread run` makes it, "
+                "or name another with --database or NIGHTREAD_HOME"
+            )
+
+    def pin_pseudonyms(self) -> None:
+        """Bind the database to this site's key, so that it never holds pseudonyms of two."""
+        try:
+            self.registry.pin("pseudonyms", self.pseudonyms.fingerprint)
+        except SettingConflict as error:
+            raise UsageError(
+                "this database holds patient identifiers under another setting (another pseudonym key, or clear "
+                "text); restore its pseudonym.key, set NIGHTREAD_PSEUDONYM_KEY or NIGHTREAD_CLEAR_TEXT as before, "
+                "or name a new database"
+            ) from error
 
     @cached_property
     def checkpoint(self) -> Path:
@@ -130,11 +159,12 @@ def local_run(
     site: Site, *, limit: int | None, quiet_seconds: float, on_progress: Callable[[Progress], None]
 ) -> Iterator[LocalRun]:
     """A run that is ready to go, under the run lock."""
+    bucket = site.bucket  # before anything is made or started: a wrong source ends here
+    site.require_outside_source()
     with site.ledger.run_lock("run"):
         site.ledger.free_leases("run:")
         site.ledger.hasten()
-        site.registry.pin("pseudonyms", site.pseudonyms.fingerprint)
-        bucket = site.bucket  # before any process starts: a wrong source ends here
+        site.pin_pseudonyms()
         owner = f"run:{worker_name()}"
         spec = site.converter_spec
         pool = ConverterPool(spec, processes=site.settings.cores, depth=DEPTH)
@@ -145,23 +175,27 @@ def local_run(
         except BaseException:
             pool.close()
             raise
-        yield LocalRun(
-            ledger=site.ledger,
-            bucket=bucket,
-            conversions=Conversions(site.ledger, pool, owner=owner, lease_seconds=site.settings.lease_seconds),
-            captions=captions,
-            throughput=throughput,
-            owner=owner,
-            quiet_seconds=quiet_seconds,
-            limit=limit,
-            on_progress=on_progress,
-            stop=threading.Event(),
-        )
-        site.registry.finish_run(
-            bench.run_id,
-            studies=throughput.settled,
-            timings={"seconds": round(throughput.seconds, 3), "processes": site.settings.cores},
-        )
+        try:
+            yield LocalRun(
+                ledger=site.ledger,
+                bucket=bucket,
+                conversions=Conversions(
+                    site.ledger, pool, bucket=bucket.name, owner=owner, lease_seconds=site.settings.lease_seconds
+                ),
+                captions=captions,
+                throughput=throughput,
+                owner=owner,
+                quiet_seconds=quiet_seconds,
+                limit=limit,
+                on_progress=on_progress,
+                stop=threading.Event(),
+            )
+        finally:
+            site.registry.finish_run(
+                bench.run_id,
+                studies=throughput.settled,
+                timings={"seconds": round(throughput.seconds, 3), "processes": site.settings.cores},
+            )
 
 
 def worker_name() -> str:

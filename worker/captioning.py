@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from db.ledger import Ledger
 from db.records import RevisionOutcome, RevisionState
-from pipeline.errors import NightreadError
+from pipeline.errors import Unavailable
 from pipeline.manifest import Accepts
 from worker.retry import Breaker
 from worker.steps import Captions, Desk, Prepared, caption, prepare
@@ -146,9 +146,9 @@ class CaptionThread:
         for outcome in outcomes:
             self._breaker.record(failed=outcome.state in (RevisionState.FAILED, RevisionState.WAITING))
         if self._breaker.is_open:
-            raise NightreadError(
-                f"the last 20 studies all failed, at last with {outcomes[-1].reason!r}: the fault is not theirs. "
-                "The run was stopped; mend it, then `nightread retry` and `nightread run` again"
+            raise Unavailable(
+                f"one study after the other failed, at last with {outcomes[-1].reason!r}: the fault is not "
+                "theirs; mend it and `nightread retry`"
             )
 
 

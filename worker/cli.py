@@ -30,6 +30,9 @@ class _Commands(click.Group):
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
+        except KeyboardInterrupt:
+            click.echo("nightread: interrupted; nothing is lost: run it again to go on", err=True)
+            sys.exit(INTERRUPTED)
         except (NightreadError, DatabaseError) as error:
             click.echo(f"nightread: {error}", err=True)
             sys.exit(USAGE if isinstance(error, UsageError) else FAILED)
@@ -164,9 +167,12 @@ def doctor(*, as_json: bool, **options: Any) -> None:
 @main.command("settings")
 def list_settings() -> None:
     """List every setting with its variable, value and meaning."""
+    from db.engine import shown_url
+
     current = load_settings()
     for field, info in Settings.model_fields.items():
-        click.echo(f"{variable(field)}={getattr(current, field)}\n    {info.description}")
+        value = shown_url(current.database) if field == "database_url" else getattr(current, field)
+        click.echo(f"{variable(field)}={value}\n    {info.description}")
 
 
 @main.group()

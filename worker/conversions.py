@@ -18,8 +18,11 @@ WAIT = 0.2  # seconds for the first outcome
 class Conversions:
     """Turns pending objects into settled ones, a little at each `advance`."""
 
-    def __init__(self, ledger: Ledger, pool: ConverterPool, *, owner: str, lease_seconds: float) -> None:
-        """`pool` is closed with this."""
+    def __init__(
+        self, ledger: Ledger, pool: ConverterPool, *, bucket: str, owner: str, lease_seconds: float
+    ) -> None:
+        """`pool` is closed with this; it can read the objects of `bucket` only."""
+        self._bucket = bucket
         self._ledger = ledger
         self._pool = pool
         self._owner = owner
@@ -36,9 +39,11 @@ class Conversions:
             Unavailable: when one object after the other could not be read: the bucket is gone, or the disk full.
         """
         if self._fault:
-            raise Unavailable(f"one object after the other could not be worked on: {self._fault}")
+            raise Unavailable(f"one object after the other could not be worked on, at last {self._fault}")
         if feed and (room := self._pool.room):
-            work = self._ledger.claim_objects(owner=self._owner, limit=room, lease_seconds=self._lease_seconds)
+            work = self._ledger.claim_objects(
+                bucket=self._bucket, owner=self._owner, limit=room, lease_seconds=self._lease_seconds
+            )
             self._pool.submit(work)
         if not self._pool.in_hand:
             return self._settle()  # what was settled just now may have to be tried again
@@ -60,5 +65,5 @@ class Conversions:
         for outcome in outcomes:
             self._breaker.record(failed=outcome.state is ObjectState.PENDING and outcome.retry_in > 0)
             if self._breaker.is_open:
-                self._fault = outcome.reason
+                self._fault = f"object {outcome.object_id}: {outcome.reason}"
         return bool(outcomes)

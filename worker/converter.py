@@ -4,7 +4,6 @@ It assumes hostile input, so it bounds itself: CPU time and memory per object, b
 pool that started it knows which object it had in hand. It never touches the ledger, and it imports no torch.
 """
 
-import contextlib
 import os
 import resource
 import signal
@@ -12,12 +11,19 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import structlog
+
 from db.records import ObjectWork
 from pipeline.bucket import open_bucket
 from pipeline.study import Preprocessing
 from pipeline.viewcache import FolderViewCache
+from worker.logs import configure_logs
 from worker.pseudonyms import Pseudonyms
 from worker.steps import Desk, convert_object
+
+READY = "ready"  # the first message of a process that has everything it needs
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,22 +50,29 @@ def open_desk(spec: ConverterSpec) -> Desk:
 
 def serve(pipe: Connection, spec: ConverterSpec) -> None:
     """Convert until the other end closes the pipe; also when the parent was killed."""
+    configure_logs("info")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    desk = open_desk(spec)
-    _bound_memory(spec.object_memory)
-    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+    try:
+        desk = open_desk(spec)
+        _bound_memory(spec.object_memory)
+        pipe.send(READY)
         while True:
             chunk: list[ObjectWork] = pipe.recv()
             for work in chunk:
                 _bound_cpu(spec.object_seconds)
                 pipe.send(convert_object(desk, work))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+    except Exception as error:  # noqa: BLE001  # its text may quote a key with a patient's name: the kind must do
+        log.error("converter_fault", kind=type(error).__name__)  # noqa: TRY400
+        os._exit(1)
 
 
 def _bound_memory(allowance: int) -> None:
     """Let this process grow by so many bytes of address space beyond what its libraries already mapped."""
     with Path("/proc/self/statm").open(encoding="ascii") as statm:
         mapped = int(statm.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (mapped + allowance, resource.RLIM_INFINITY))
+    _limit(resource.RLIMIT_AS, mapped + allowance)
 
 
 def _bound_cpu(seconds: int) -> None:
@@ -69,4 +82,10 @@ def _bound_cpu(seconds: int) -> None:
     """
     times = os.times()
     spent = times.user + times.system
-    resource.setrlimit(resource.RLIMIT_CPU, (int(spent) + 1 + seconds, resource.RLIM_INFINITY))
+    _limit(resource.RLIMIT_CPU, int(spent) + 1 + seconds)
+
+
+def _limit(kind: int, value: int) -> None:
+    """Set the limit; a harder one that the site set stays."""
+    _, hardest = resource.getrlimit(kind)
+    resource.setrlimit(kind, (value if hardest == resource.RLIM_INFINITY else min(value, hardest), hardest))

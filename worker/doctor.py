@@ -72,9 +72,9 @@ def _cache(site: Site) -> str:
 
 
 def _names(site: Site) -> str:
+    site.pin_pseudonyms()
     if site.settings.clear_text:
         return "patient id, name and accession are stored in CLEAR TEXT, as the site switched on"
-    site.registry.pin("pseudonyms", site.pseudonyms.fingerprint)
     return "patient id, name and accession are stored as pseudonyms under this site's key"
 
 

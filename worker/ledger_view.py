@@ -15,7 +15,7 @@ from worker.terminal import DRAFT, balance_as_json, print_balance, print_json, p
 
 def show_status(settings: Settings, *, failures: int, as_json: bool) -> None:
     """The balance, and what failed, by the key or the study that a person can look for."""
-    ledger = Site(settings=settings).ledger
+    ledger = _existing(settings).ledger
     balance, failed = ledger.balance(), ledger.failures(failures)
     if as_json:
         print_json(
@@ -38,7 +38,7 @@ def show_status(settings: Settings, *, failures: int, as_json: bool) -> None:
 
 def show_reports(settings: Settings, *, last: int, as_json: bool) -> None:
     """The newest drafts."""
-    entries = list(Site(settings=settings).ledger.study_entries(section="reported", limit=last))
+    entries = list(_existing(settings).ledger.study_entries(section="reported", limit=last))
     if as_json:
         print_json({"notice": DRAFT, "reports": [_as_json(entry) for entry in entries]})
         return
@@ -57,12 +57,19 @@ def show_reports(settings: Settings, *, last: int, as_json: bool) -> None:
 
 def retry_failed(settings: Settings, *, what: Literal["objects", "studies", "all"]) -> None:
     """Put what failed back to work."""
-    count = Site(settings=settings).ledger.retry(what=what)
+    count = _existing(settings).ledger.retry(what=what)
     click.echo(f"{count:,} put back to work; the next `nightread run` takes them.")
+
+
+def _existing(settings: Settings) -> Site:
+    site = Site(settings=settings)
+    site.require_ledger()
+    return site
 
 
 def upgrade_schema(settings: Settings) -> None:
     """Bring the schema to this version."""
+    Site(settings=settings).make_home()
     engine = open_engine(settings.database)
     upgrade(engine)
     click.echo(f"The schema is at {current(engine)}.")
@@ -70,6 +77,7 @@ def upgrade_schema(settings: Settings) -> None:
 
 def check_schema(settings: Settings) -> int:
     """Tell how the schema differs from what this version expects."""
+    _existing(settings)
     differences = check(open_engine(settings.database))
     for line in differences or ["The schema is what this version expects."]:
         click.echo(line)
@@ -78,6 +86,7 @@ def check_schema(settings: Settings) -> int:
 
 def show_revision(settings: Settings) -> None:
     """Print the schema's revision."""
+    _existing(settings)
     click.echo(current(open_engine(settings.database)) or "(no schema: `nightread db upgrade` makes it)")
 
 

@@ -72,6 +72,10 @@ class RunResult:
     stopped_by: str = ""  # the fault that ended it early, "" when there was none
 
 
+class _StoppedError(Exception):
+    """The listing was told to stop."""
+
+
 @dataclass(kw_only=True)
 class LocalRun:
     """One run. `stop` may be set from a signal handler or another thread: finish the batch in hand, and end."""
@@ -99,6 +103,8 @@ class LocalRun:
             self.captions.start()
             self._convert()
             self._caption()
+        except _StoppedError:
+            pass  # while listing: what was listed so far is kept
         except Unavailable as error:
             stopped_by = str(error)
         finally:
@@ -116,6 +122,8 @@ class LocalRun:
         self._listed = seen
         log.info("bucket_listed", objects=seen, new=new)
         self._report()
+        if self.stop.is_set():
+            raise _StoppedError
 
     def _convert(self) -> None:
         """Until every object is settled, or enough studies are released."""
@@ -150,9 +158,11 @@ class LocalRun:
     def _tidy(self) -> None:
         """Whatever happened: keep the outcomes that arrived, end the helpers, free what is still claimed."""
         self.captions.stop()
-        self.conversions.close()
-        self.captions.wait()
-        self.ledger.free_leases(self.owner)
+        try:
+            self.conversions.close()
+        finally:
+            self.captions.wait()
+            self.ledger.free_leases(self.owner)
         self._report(now=True)
 
     def _report(self, *, now: bool = False) -> None:

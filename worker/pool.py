@@ -18,8 +18,9 @@ from multiprocessing.context import SpawnProcess
 import structlog
 
 from db.records import ObjectOutcome, ObjectState, ObjectWork
-from pipeline.errors import NightreadError
-from worker.converter import ConverterSpec, serve
+from pipeline.errors import Unavailable
+from worker.converter import READY, ConverterSpec, serve
+from worker.retry import delay_after
 
 CRASHES_ALLOWED = 2  # a process that dies may have been killed by somebody else: try an object twice
 STALLED = 300.0  # seconds of the clock in which an object must end, a slow download included
@@ -31,6 +32,8 @@ log = structlog.get_logger()
 class _Converter:
     process: SpawnProcess
     pipe: Connection
+    is_ready: bool = False  # it said so once it had everything it needs
+    was_stalled: bool = False  # we ended it
     queue: deque[ObjectWork] = field(default_factory=deque)
     since: float = 0.0  # when the object in hand was begun
 
@@ -85,6 +88,7 @@ class ConverterPool:
             assert isinstance(pipe, Connection)
             outcomes += self._receive(by_pipe[pipe])
         for converter in [candidate for candidate in self._converters if candidate.is_stalled]:
+            converter.was_stalled = True
             converter.process.kill()
         return outcomes
 
@@ -108,11 +112,15 @@ class ConverterPool:
         outcomes: list[ObjectOutcome] = []
         try:
             while converter.pipe.poll():
-                outcomes.append(converter.pipe.recv())
-                converter.queue.popleft()
+                message = converter.pipe.recv()
                 converter.since = time.monotonic()
-                self._died_idle = 0
-        except (EOFError, ConnectionResetError):
+                if message == READY:
+                    converter.is_ready = True
+                    self._died_idle = 0
+                    continue
+                outcomes.append(message)
+                converter.queue.popleft()
+        except (EOFError, OSError):
             outcomes += self._replace(converter)
         return outcomes
 
@@ -125,23 +133,28 @@ class ConverterPool:
         fresh = self._start()
         self._converters.append(fresh)
         log.warning("converter_died", exit_code=code, object=dead.queue[0].object_id if dead.queue else None)
-        if not dead.queue:
+        if not (dead.is_ready and dead.queue):
             self._count_idle_death(code)
-            return []
-        culprit = dead.queue.popleft()
+        culprit = dead.queue.popleft() if dead.is_ready and dead.queue else None
         if dead.queue:
             self._give(fresh, list(dead.queue))
-        return [self._blame(culprit, code)]
+        return [self._blame(culprit, code, stalled=dead.was_stalled)] if culprit else []
 
     def _count_idle_death(self, code: int) -> None:
         self._died_idle += 1
         if self._died_idle > len(self._converters):
-            raise NightreadError(
-                f"the converting processes end by themselves (exit code {code}) before any work; "
-                "run `nightread doctor`, and see the lines above"
+            raise Unavailable(
+                f"the converting processes end before any work (exit code {code}); run `nightread doctor`"
             )
 
-    def _blame(self, work: ObjectWork, code: int) -> ObjectOutcome:
+    def _blame(self, work: ObjectWork, code: int, *, stalled: bool) -> ObjectOutcome:
+        if stalled:
+            return ObjectOutcome(
+                object_id=work.object_id,
+                state=ObjectState.PENDING,
+                reason=f"it could not be read within {STALLED:.0f} s; a later run tries again",
+                retry_in=delay_after(work.attempts),
+            )
         if -code == signal.SIGXCPU:
             reason = f"converting it took more than {self._spec.object_seconds} s of CPU time; it was given up"
             return ObjectOutcome(object_id=work.object_id, state=ObjectState.FAILED, reason=reason)

@@ -61,7 +61,7 @@ def _read_or_make(file: Path) -> bytes:
             pass
         finally:
             fresh.unlink()
-    key = file.read_text(encoding="ascii").strip().encode()
+    key = file.read_bytes().strip()
     if not key:
         raise UsageError(f"the pseudonym key {str(file)!r} is empty; restore it from your backup")
     return key

@@ -36,7 +36,8 @@ def fate_of(error: BaseException) -> Fate:
 
 def delay_after(attempts: int) -> float:
     """Seconds to wait after so many failed attempts: doubling from a minute to an hour."""
-    return float(min(FIRST_DELAY * 2**attempts, LONGEST_DELAY))
+    doublings = min(attempts, 6)
+    return min(FIRST_DELAY * (1 << doublings), LONGEST_DELAY)
 
 
 class Breaker:

@@ -33,10 +33,6 @@ class Settings(BaseSettings):
     object_seconds: PositiveInt = Field(10, description="CPU seconds that one object may cost to convert")
     object_memory_mb: PositiveInt = Field(800, description="MB of memory that one object may cost to convert")
     lease_seconds: PositiveFloat = Field(900, description="How long a worker may hold work before others take it")
-    quiet_seconds: float = Field(60, ge=0, description="A study is complete when nothing arrived for so long")
-    max_wait_seconds: PositiveFloat = Field(
-        900, description="A study that never gets quiet is taken after so long"
-    )
     clear_text: bool = Field(
         default=False, description="Store patient id, name and accession as they are, not as pseudonyms"
     )

@@ -27,7 +27,7 @@ from db.records import (
 from pipeline.assembly import Assembly, Candidate, assemble, refusal
 from pipeline.bucket import Bucket
 from pipeline.conversion import convert
-from pipeline.errors import BadObject, NightreadError, NotForUs, ObjectChanged
+from pipeline.errors import BadObject, NightreadError, NotForUs, ObjectChanged, Unavailable
 from pipeline.manifest import Accepts
 from pipeline.study import (
     Converted,
@@ -109,8 +109,8 @@ def convert_object(desk: Desk, work: ObjectWork) -> ObjectOutcome:
         if isinstance(conversion, Converted):
             desk.cache.put(conversion.sha256, desk.preprocessing, conversion.view.pixels)
     except ObjectChanged:
-        reason = "the object was deleted or replaced after it was listed; a later listing finds the new one"
-        return ObjectOutcome(object_id=work.object_id, state=ObjectState.SKIPPED, reason=reason)
+        reason = "the object was deleted or replaced after it was listed; a later listing finds what is there then"
+        return ObjectOutcome(object_id=work.object_id, state=ObjectState.GONE, reason=reason)
     except NightreadError as error:
         return _refused_by(work, error)
     if isinstance(conversion, Converted):
@@ -209,6 +209,8 @@ def _load(desk: Desk, instance: InstanceRow) -> Pixels:
     if pixels is not None:
         return pixels
     lost = f"the view of object {instance.object_id} is no longer in the cache"
+    if instance.bucket != desk.bucket.name:
+        raise Unavailable(f"{lost}, and the object is of another source; run with that source again")
     try:
         with desk.bucket.open(_ref(instance)) as stream:
             conversion = convert(stream, size=instance.size, preprocessing=desk.preprocessing)

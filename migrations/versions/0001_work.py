@@ -51,11 +51,13 @@ def _make_object() -> None:
         sa.Column("lease_until", Time, nullable=True),
         sa.Column("created_at", Time, nullable=False),
         sa.Column("settled_at", Time, nullable=True),
-        sa.CheckConstraint("state IN ('pending', 'converted', 'skipped', 'failed')", name="ck_object_state"),
+        sa.CheckConstraint(
+            "state IN ('pending', 'converted', 'skipped', 'failed', 'gone')", name="ck_object_state"
+        ),
         sa.PrimaryKeyConstraint("id", name="pk_object"),
         sa.UniqueConstraint("bucket", "key", "etag", name="uq_object_bucket_key_etag"),
     )
-    op.create_index("ix_object_pending", "object", ["id"], **where("state = 'pending'"))
+    op.create_index("ix_object_pending", "object", ["attempts", "id"], **where("state = 'pending'"))
     op.create_index("ix_object_pending_prefix", "object", ["bucket", "prefix"], **where("state = 'pending'"))
     op.create_index("ix_object_state", "object", ["state"])
 
@@ -118,7 +120,9 @@ def _make_study_revision() -> None:
     op.create_index(
         "ix_study_revision_newest_state", "study_revision", ["state", "study_id"], **where("superseded_at IS NULL")
     )
-    op.create_index("ix_study_revision_waiting", "study_revision", ["id"], **where("state = 'waiting'"))
+    op.create_index(
+        "ix_study_revision_waiting", "study_revision", ["attempts", "id"], **where("state = 'waiting'")
+    )
     op.create_index(
         "uq_study_revision_newest", "study_revision", ["study_id"], unique=True, **where("superseded_at IS NULL")
     )

@@ -132,7 +132,7 @@ def test_a_cache_inside_the_source(night: Night) -> None:
 def test_pseudonyms_of_another_key(night: Night) -> None:
     _finishes(night)
     other = Night(home=night.home, source=night.source, env={"NIGHTREAD_PSEUDONYM_KEY": "another"})
-    assert "pseudonym" in _fails(other)
+    assert "pseudonym" in _fails(other, code=2)
 
 
 def test_a_study_without_the_view_that_the_model_needs(night: Night, copied_model: Path) -> None:

@@ -1,5 +1,6 @@
 """The same night with a real S3 bucket and a real PostgreSQL: same outcome, wrong credentials in one line."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ STUDIES = 8
 
 
 @pytest.fixture
-def engine(server: str) -> Engine:
-    return open_engine(create_database(server, "night"))
+def engine(server: str) -> Iterator[Engine]:
+    engine = open_engine(create_database(server, "night"))
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def convert_alone(site: Site) -> float:
     """Seconds from an empty ledger to every study released."""
     began = time.monotonic()
     pool = ConverterPool(site.converter_spec, processes=site.settings.cores, depth=DEPTH)
-    conversions = Conversions(site.ledger, pool, owner=OWNER, lease_seconds=900)
+    conversions = Conversions(site.ledger, pool, bucket=site.bucket.name, owner=OWNER, lease_seconds=900)
     intake(site.ledger, site.bucket, lambda _seen, _new: None)
     while conversions.advance(feed=True):
         pass

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from db.errors import DatabaseFault, ProvenanceMissing
-from db.records import InputFact, ObjectState, ReportFact, RevisionOutcome, RevisionState
+from db.records import InputFact, ObjectOutcome, ObjectState, ReportFact, RevisionOutcome, RevisionState
 from tests.conformance.ledger_world import (
     BUCKET,
     OWNER,
@@ -24,6 +24,38 @@ from tests.conformance.ledger_world import (
 
 class FlowTests:
     """From objects to reports."""
+
+    def test_an_object_that_was_gone_is_pending_when_a_listing_finds_it_again(self, world: World) -> None:
+        (work,) = world.arrive("s1/a")
+        world.ledger.settle_objects([refused(work, ObjectState.GONE, "deleted")], owner=OWNER)
+        assert world.ledger.balance().objects["skipped"] == 1
+        (again,) = world.arrive("s1/a")
+        assert (again.object_id, again.attempts) == (work.object_id, 0)
+        world.ledger.settle_objects([converted(again, "s1")], owner=OWNER)
+        assert world.arrive("s1/a") == []
+
+    def test_a_claim_of_one_bucket_leaves_the_others(self, world: World) -> None:
+        world.ledger.record_objects("other", [listed("s1/a")])
+        assert world.ledger.claim_objects(bucket="mine", owner=OWNER, limit=9, lease_seconds=60) == []
+        assert len(world.ledger.claim_objects(bucket="other", owner=OWNER, limit=9, lease_seconds=60)) == 1
+
+    def test_an_object_that_is_put_off_holds_up_no_study(self, world: World) -> None:
+        first, second = world.arrive("flat/a", "flat/b")
+        world.ledger.settle_objects(
+            [converted(first, "s1"), ObjectOutcome(object_id=second.object_id, state=ObjectState.PENDING,
+                                                   reason="no permission", retry_in=3600)],
+            owner=OWNER,
+        )  # fmt: skip
+        assert world.ledger.release(quiet_seconds=0, max_wait_seconds=None) == 1
+
+    def test_what_failed_before_comes_after_what_is_fresh(self, world: World) -> None:
+        first, second = world.arrive("a", "b")
+        world.ledger.settle_objects(
+            [ObjectOutcome(object_id=first.object_id, state=ObjectState.PENDING, reason="later")], owner=OWNER
+        )
+        world.ledger.free_leases(OWNER)
+        (claimed,) = world.ledger.claim_objects(owner=OWNER, limit=1, lease_seconds=60)
+        assert claimed.object_id == second.object_id
 
     def test_a_study_gets_one_report_with_its_provenance(self, world: World) -> None:
         world.convert(s1=["s1/a", "s1/b"])

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from db.records import ObjectOutcome, ObjectState, ObjectWork
 from pipeline.bucket import open_bucket
+from pipeline.errors import Unavailable
 from pipeline.study import Preprocessing
 from tests.archives import write_studies
 from worker.converter import ConverterSpec
@@ -65,6 +67,7 @@ def _collect(pool: ConverterPool) -> dict[int, ObjectOutcome]:
 
 def _end_with(pool: ConverterPool, number: signal.Signals, work: list[ObjectWork]) -> None:
     """Give work to a stopped process, then end it: the first object is in its hand."""
+    pool.collect(timeout=60)  # it says that it is ready
     (pid,) = pool.pids
     os.kill(pid, signal.SIGSTOP)
     pool.submit(work)
@@ -87,6 +90,27 @@ def test_a_killed_process_is_replaced_and_its_object_tried_again(pool: Converter
     assert outcomes[0].state is ObjectState.PENDING
     assert outcomes[0].reason == "the converting process ended with SIGKILL"
     assert {outcomes[number].state for number in range(1, 8)} == {ObjectState.CONVERTED}
+
+
+def test_work_given_to_a_process_that_dies_before_it_is_ready_goes_to_the_next(
+    pool: ConverterPool, spec: ConverterSpec
+) -> None:
+    pool.submit(_work(spec))
+    os.kill(pool.pids[0], signal.SIGKILL)
+    outcomes = _collect(pool)
+    assert {outcome.state for outcome in outcomes.values()} == {ObjectState.CONVERTED}
+    assert len(outcomes) == 8
+
+
+def test_processes_that_cannot_start_blame_no_object(spec: ConverterSpec) -> None:
+    pool = ConverterPool(replace(spec, source=f"{spec.source}-gone"), processes=1, depth=8)
+    try:
+        pool.submit(_work(spec))
+        assert pool.collect(timeout=60) == []
+        with pytest.raises(Unavailable, match="end before any work"):
+            pool.collect(timeout=60)
+    finally:
+        pool.close()
 
 
 def test_an_object_that_kills_twice_fails(pool: ConverterPool, spec: ConverterSpec) -> None:

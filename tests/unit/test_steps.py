@@ -133,7 +133,7 @@ def test_a_converted_object_leaves_a_view_and_pseudonyms(archive: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "state", "delay"),
     [
-        (ObjectChanged("gone"), ObjectState.SKIPPED, 0),
+        (ObjectChanged("gone"), ObjectState.GONE, 0),
         (NotForUs("a pipe"), ObjectState.SKIPPED, 0),
         (Unavailable("no route"), ObjectState.PENDING, 120),
     ],
@@ -181,10 +181,14 @@ def test_a_lost_view_of_a_replaced_object_fails_with_the_reason(archive: Path) -
     desk, work = _desk(bucket, cache), _work(bucket)
     revision = _revision(work, convert_object(desk, work))
     cache.views.clear()
-    outcome = _prepare(_desk(BrokenBucket(ObjectChanged("x")), cache), revision)
+    outcome = _prepare(_desk(BrokenBucket(ObjectChanged("x"), name=bucket.name), cache), revision)
     assert isinstance(outcome, RevisionOutcome)
     assert outcome.state is RevisionState.FAILED
     assert "no longer in the cache, and the object was deleted or replaced" in outcome.reason
+    elsewhere = _prepare(_desk(BrokenBucket(ObjectChanged("x")), cache), revision)
+    assert isinstance(elsewhere, RevisionOutcome)
+    assert elsewhere.state is RevisionState.WAITING
+    assert "of another source; run with that source again" in elsewhere.reason
     other = _prepare(desk, _revision(work, convert_object(desk, work), sha256="0" * 64))
     assert isinstance(other, RevisionOutcome)
     assert "no longer those with SHA-256" in other.reason

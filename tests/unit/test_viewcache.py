@@ -70,6 +70,6 @@ def test_a_cache_inside_the_source_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "source")
     for inside in ("source", "source/views", "link/views"):
         with pytest.raises(UsageError, match="inside the source"):
-            require_outside(tmp_path / inside, str(tmp_path / "source"))
-    require_outside(tmp_path / "views", str(tmp_path / "source"))
-    require_outside(tmp_path / "views", "s3://bucket/prefix")
+            require_outside(tmp_path / inside, str(tmp_path / "source"), what="the view cache")
+    require_outside(tmp_path / "views", str(tmp_path / "source"), what="the view cache")
+    require_outside(tmp_path / "views", "s3://bucket/prefix", what="the view cache")
