@@ -27,6 +27,7 @@ from pipeline.viewcache import require_outside
 from worker.captioning import Bench, CaptionThread
 from worker.conversions import Conversions
 from worker.converter import ConverterSpec, open_desk
+from worker.heap import keep_freed_memory
 from worker.local import LocalRun, Progress, Throughput
 from worker.pool import ConverterPool
 from worker.provenance import model_fact, run_fact
@@ -149,6 +150,7 @@ class Site:
         from pipeline.captioner import Captioner  # noqa: PLC0415  # torch
         from pipeline.checkpoint import load_checkpoint  # noqa: PLC0415
 
+        keep_freed_memory()
         return Captioner(
             load_checkpoint(self.checkpoint), device=self.settings.device, batch_size=self.settings.batch_size
         )
