@@ -1,7 +1,7 @@
 """How glibc's allocator serves a process that runs a model on the CPU.
 
-Each layer's output is larger than what glibc keeps, so by default every batch maps fresh pages and gives them back:
-a third of the captioning time was the kernel's. Kept instead, the heap stays at its peak, which batches reach anyway.
+Each layer's output is larger than what glibc keeps, so by default every batch maps fresh pages and gives them
+back: a fifth of the captioning time. Kept instead, the heap stays at its peak, which batches reach anyway.
 """
 
 import ctypes
