@@ -63,6 +63,13 @@ class Night:
         with closing(sqlite3.connect(self.home / "nightread.db", timeout=30)) as connection:
             return connection.execute(sql).fetchall()
 
+    def count_reports(self) -> int:
+        """How many reports there are; 0 while there is no ledger yet."""
+        if not (self.home / "nightread.db").exists():
+            return 0
+        tables = self.query("SELECT count(*) FROM sqlite_master WHERE name = 'report'")
+        return int(self.query("SELECT count(*) FROM report")[0][0]) if tables[0][0] else 0
+
     def leases(self) -> int:
         """How much work is still claimed."""
         counts = (

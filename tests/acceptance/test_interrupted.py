@@ -59,11 +59,6 @@ def test_a_limit_leaves_the_rest_waiting(tmp_path: Path) -> None:
 def _wait_for_reports(night: Night) -> None:
     for _ in range(600):
         time.sleep(0.1)
-        if (night.home / "nightread.db").exists() and _reports(night):
+        if night.count_reports():
             return
     raise AssertionError("no report within a minute")
-
-
-def _reports(night: Night) -> int:
-    tables = night.query("SELECT count(*) FROM sqlite_master WHERE name = 'report'")
-    return int(night.query("SELECT count(*) FROM report")[0][0]) if tables[0][0] else 0
