@@ -31,6 +31,14 @@ class RevisionState(StrEnum):
     SUPERSEDED = "superseded"  # a newer revision of the study was released before this one was worked on
 
 
+class Lane(StrEnum):
+    """Which work goes first. See `db.lanes` for how they share the workers."""
+
+    URGENT = "urgent"
+    ROUTINE = "routine"
+    BACKFILL = "backfill"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListedObject:
     """One object as a listing or an event names it. (bucket, key, etag) is its identity."""
@@ -65,6 +73,7 @@ class StudyFact:
     patient_id: str
     patient_name: str
     accession_number: str
+    lane: Lane = Lane.ROUTINE  # a study goes by its most urgent object
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,7 +16,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect
 
-import db.report_tables  # noqa: F401  (its tables belong to the metadata)
+import db.fleet_tables
+import db.report_tables  # noqa: F401
 from db import analyst
 from db.base import Base
 from db.engine import reading, writing

@@ -13,7 +13,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, tex
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, UtcNow
-from db.records import ObjectState, RevisionState
+from db.records import Lane, ObjectState, RevisionState
 
 
 def one_of(column: str, values: type[StrEnum] | tuple[str, ...], name: str) -> CheckConstraint:
@@ -34,6 +34,7 @@ class Leased:
     state: Mapped[str]
     reason: Mapped[str] = mapped_column(default="")
     attempts: Mapped[int] = mapped_column(default=0)  # failed ones
+    crashes: Mapped[int] = mapped_column(default=0, server_default="0")  # leases that ran out under a worker
     next_attempt_at: Mapped[datetime] = mapped_column(default=UtcNow())
     lease_owner: Mapped[str | None]
     lease_until: Mapped[datetime | None]
@@ -59,8 +60,9 @@ class Object(Leased, Base):
         UniqueConstraint("bucket", "key", "etag"),
         one_of("state", ObjectState, "state"),
         partial("ix_object_pending", "attempts", "id", where="state = 'pending'"),
-        partial("ix_object_pending_prefix", "bucket", "prefix", where="state = 'pending'"),
+        partial("ix_object_pending_prefix", "bucket", "prefix", "last_modified", where="state = 'pending'"),
         Index("ix_object_state", "state"),
+        Index("ix_object_settled_at", "settled_at"),
     )
 
 
@@ -81,11 +83,12 @@ class Study(Base):
     first_arrival_at: Mapped[datetime]
     last_arrival_at: Mapped[datetime]
     dirty_since: Mapped[datetime | None]  # objects were settled since this time that no revision counts yet
+    release_asked_at: Mapped[datetime | None]  # an operator wants it taken as it is
     created_at: Mapped[datetime] = mapped_column(default=UtcNow())
 
     __table_args__ = (
         UniqueConstraint("study_instance_uid"),
-        one_of("lane", ("urgent", "routine", "backfill"), "lane"),
+        one_of("lane", Lane, "lane"),
         partial("ix_study_dirty", "id", where="dirty_since IS NOT NULL"),
         Index("ix_study_study_date", "study_date"),
         Index("ix_study_patient_id", "patient_id"),
@@ -104,13 +107,20 @@ class StudyRevision(Leased, Base):
     input_sha256: Mapped[str]  # see `release.input_hash`
     complete_because: Mapped[str]
     superseded_at: Mapped[datetime | None]
+    lane: Mapped[str] = mapped_column(default=Lane.ROUTINE.value, server_default=Lane.ROUTINE.value)
+    queued_at: Mapped[datetime | None] = mapped_column(default=UtcNow())  # since when it waits, or waited last
+    model_version_id: Mapped[int | None] = mapped_column(ForeignKey("model_version.id"))  # that settled it last
 
     __table_args__ = (
         UniqueConstraint("study_id", "input_sha256"),
         one_of("state", RevisionState, "state"),
         CheckConstraint("state <> 'waiting' OR superseded_at IS NULL", name="no_work_left_when_superseded"),
         CheckConstraint("state <> 'superseded' OR superseded_at IS NOT NULL", name="superseded_at_known"),
+        one_of("lane", Lane, "lane"),
         partial("ix_study_revision_waiting", "attempts", "id", where="state = 'waiting'"),
+        partial("ix_study_revision_lane", "lane", "attempts", "queued_at", "id", where="state = 'waiting'"),
+        partial("ix_study_revision_suspect", "id", where="state = 'waiting' AND crashes > 0"),
+        Index("ix_study_revision_settled_at", "settled_at"),
         partial("uq_study_revision_newest", "study_id", where="superseded_at IS NULL", unique=True),
         partial("ix_study_revision_newest_state", "state", "study_id", where="superseded_at IS NULL"),
     )

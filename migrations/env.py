@@ -7,7 +7,8 @@ upgrades holds a lock first and reads the schema's version after: two that start
 from alembic import context
 from sqlalchemy import Connection, text
 
-import db.report_tables  # noqa: F401  (its tables belong to the metadata)
+import db.fleet_tables
+import db.report_tables  # noqa: F401
 from db.base import Base
 from db.engine import open_engine
 from db.locks import MIGRATION_KEY

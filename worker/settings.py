@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import UsageError
@@ -32,7 +32,45 @@ class Settings(BaseSettings):
     processes: PositiveInt | None = Field(None, description="Converting processes [default: one per core]")
     object_seconds: PositiveInt = Field(10, description="CPU seconds that one object may cost to convert")
     object_memory_mb: PositiveInt = Field(800, description="MB of memory that one object may cost to convert")
+    chunk_size: PositiveInt = Field(64, description="Objects or studies that a worker takes on with one message")
     lease_seconds: PositiveFloat = Field(900, description="How long a worker may hold work before others take it")
+    attempts: PositiveInt = Field(
+        5, description="How often workers may die over the same work before it is given up"
+    )
+    broker_url: SecretStr = Field(
+        SecretStr(""), description="The fleet's broker: amqp://USER:PASSWORD@HOST:PORT/VHOST"
+    )
+    events_url: SecretStr = Field(
+        SecretStr(""), description="Broker of the bucket's events: amqp, redis or sqs URL [default: the broker]"
+    )
+    events_queue: str = Field("nightread.events", description="Queue that the bucket's events arrive in")
+    quiet_seconds: NonNegativeFloat = Field(
+        60, description="A study is complete when its last object arrived this long ago"
+    )
+    max_wait_seconds: PositiveFloat = Field(
+        900, description="A study is taken as it is, and flagged, when it still changes after this long"
+    )
+    marker: str = Field("_COMPLETE", description="Name of an object that says: its folder is complete")
+    scan_seconds: NonNegativeFloat = Field(
+        300, description="Time between listings that find what no event told; 0 is never"
+    )
+    urgent_keys: str = Field("", description="Patterns of keys, as in `ed/*,icu/*`, whose studies are urgent")
+    backfill_days: PositiveFloat = Field(
+        30, description="Objects older than this when they are found go to the backfill lane"
+    )
+    urgent_weight: PositiveInt = Field(8, description="Share of the urgent lane while all lanes have work")
+    routine_weight: PositiveInt = Field(4, description="Share of the routine lane")
+    backfill_weight: PositiveInt = Field(1, description="Share of the backfill lane")
+    overdue_seconds: PositiveFloat = Field(
+        1800, description="A routine study that waited this long goes before any other"
+    )
+    breaker_share: float = Field(
+        0.5, gt=0, le=1, description="A queue is paused when more than this share of its last work failed"
+    )
+    breaker_least: PositiveInt = Field(50, description="Failures in ten minutes below which no queue is paused")
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="Port of /metrics, /live and /ready; 0 is none; `up` uses the next ones too"
+    )
     clear_text: bool = Field(
         default=False, description="Store patient id, name and accession as they are, not as pseudonyms"
     )
