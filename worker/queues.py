@@ -1,7 +1,7 @@
 """The fleet's queues: their names and how they are declared. No connection is made here.
 
 A message is a permit to work for a while on whatever the ledger says is due; it carries no study. So it may be
-lost (the sweep sends another), come twice (the second finds nothing) or late (whatever is due then is done). All are
+lost (the sweep sends another), come twice (the second finds nothing) or late (what is due then is done). All are
 quorum queues; what is refused or comes back too often goes to the dead-letter queue.
 """
 
