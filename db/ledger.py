@@ -43,13 +43,21 @@ class Ledger:
         return new
 
     def claim_objects(
-        self, *, owner: str, limit: int, lease_seconds: float, bucket: str | None = None
+        self,
+        *,
+        owner: str,
+        limit: int,
+        lease_seconds: float,
+        bucket: str | None = None,
+        heeds_pause: bool = False,
     ) -> list[ObjectWork]:
         """Lease pending objects that are due, of one bucket or any: those that failed least first, then by id.
 
-        An expired lease is free to anyone.
+        An expired lease is free to anyone. `heeds_pause`: nothing while an operator or the breaker paused converting.
         """
         with writing(self._engine) as connection:
+            if heeds_pause and breaker.is_paused(connection, breaker.CONVERT):
+                return []
             return objects.claim(connection, bucket=bucket, owner=owner, limit=limit, lease_seconds=lease_seconds)
 
     def settle_objects(self, outcomes: Sequence[ObjectOutcome], *, owner: str) -> None:
