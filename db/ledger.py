@@ -53,7 +53,7 @@ class Ledger:
     ) -> list[ObjectWork]:
         """Lease pending objects that are due, of one bucket or any: those that failed least first, then by id.
 
-        An expired lease is free to anyone. `heeds_pause`: nothing while an operator or the breaker paused converting.
+        An expired lease is free to anyone. `heeds_pause`: nothing while someone paused converting.
         """
         with writing(self._engine) as connection:
             if heeds_pause and breaker.is_paused(connection, breaker.CONVERT):
