@@ -80,7 +80,13 @@ def archive(tmp_path: Path) -> Path:
 
 
 def _desk(bucket: Bucket, cache: MemoryCache) -> Desk:
-    return Desk(bucket=bucket, cache=cache, preprocessing=WANTED, pseudonyms=Pseudonyms(key=b"test"), triage=Triage(marker="_COMPLETE"))
+    return Desk(
+        bucket=bucket,
+        cache=cache,
+        preprocessing=WANTED,
+        pseudonyms=Pseudonyms(key=b"test"),
+        triage=Triage(marker="_COMPLETE"),
+    )
 
 
 def _work(bucket: Bucket) -> ObjectWork:
