@@ -59,7 +59,7 @@ class Keeper:
             self._tell(f"+{group}\n")
 
     def _start(self) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603  # our own program
             [sys.executable, "-I", "-S", keeper.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -78,7 +78,7 @@ class Keeper:
 def start(command: Sequence[str], environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     """Start a process that ends with this one; `command` begins with the program's absolute path."""
     assert threading.current_thread() is threading.main_thread()
-    return subprocess.Popen(
+    return subprocess.Popen(  # noqa: S603  # our own program
         [sys.executable, "-I", "-S", "-c", _TIE, str(os.getpid()), *command],
         env=dict(environment),
         stdin=subprocess.DEVNULL,

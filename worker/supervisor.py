@@ -1,4 +1,4 @@
-"""`nightread up`: the fleet's processes on one machine, started together, started anew when one dies, drained as one.
+"""`nightread up`: the fleet's processes on one machine, started together, each started anew when it dies, drained.
 
 Knows nothing of their work. They share nothing with it but the environment: what one of them holds when it dies is
 freed by its leases. Runs in the main thread, because signals and the children's ties need that.
@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from subprocess import Popen
 from types import FrameType
 from typing import Self
@@ -58,7 +59,7 @@ class Place:
     kind: str
     command: tuple[str, ...]
     environment: Mapping[str, str]
-    delay: float = 1.0  # seconds before the next new start
+    deaths: int = 0  # in a row, without a healthy life between
     process: "Popen[bytes] | None" = None
     started: float = 0.0
     due: float = 0.0  # when to start next
@@ -89,7 +90,7 @@ def run_fleet(
     environment: Mapping[str, str] | None = None,
     pace: Pace | None = None,
 ) -> int:
-    """Keep the commands running until SIGTERM or SIGINT, then drain; 0 after a drain, 1 when some had to be killed.
+    """Keep the commands running until SIGTERM or SIGINT, then drain; 1 when some had to be killed, else 0.
 
     Args:
         commands: What to run.
@@ -122,7 +123,7 @@ class Fleet:
         self._deaths = metrics.counter("nightread_process_deaths")
         running = metrics.gauge("nightread_processes")
         for kind in {place.kind for place in places}:
-            running.labels(kind).set_function(lambda kind=kind: self._count(kind))
+            running.labels(kind).set_function(partial(self._count, kind))
 
     def __enter__(self) -> Self:
         self._keeper = child.Keeper()
@@ -143,7 +144,7 @@ class Fleet:
                 self._bury(place)
 
     def drain(self, signals: Signals) -> bool:
-        """Ask all to end and wait; whether they did by themselves. One more signal, or the grace, ends the wait."""
+        """Ask all to end; whether they did by themselves. One more signal, or the grace, ends the wait."""
         asked, until = signals.count, time.monotonic() + self.pace.grace
         log.info("draining", processes=sum(place.process is not None for place in self.places))
         for place in self.places:
@@ -161,10 +162,8 @@ class Fleet:
     def live(self) -> Answer:
         """Our own loop turns; how the processes do is for `ready` and for their own ports."""
         still = time.monotonic() - self._turned
-        is_live = still < STILL_SECONDS
-        return Answer(
-            ok=is_live, body={"live": is_live, "why": f"the loop turned {still:.0f} s ago", "kind": "up"}
-        )
+        body = {"live": still < STILL_SECONDS, "why": f"the loop turned {still:.0f} s ago", "kind": "up"}
+        return Answer(ok=still < STILL_SECONDS, body=body)
 
     def ready(self) -> Answer:
         """Every process runs; whether each is ready tells its own port."""
@@ -181,14 +180,11 @@ class Fleet:
     def _bury(self, place: Place) -> None:
         lived = time.monotonic() - place.started
         code = self._end(place)
-        if lived >= self.pace.healthy:
-            place.delay = self.pace.first
-        place.due = time.monotonic() + place.delay
+        place.deaths = 0 if lived >= self.pace.healthy else place.deaths
+        delay = min(self.pace.first * (1 << min(place.deaths, 16)), self.pace.longest)
+        place.due, place.deaths = time.monotonic() + delay, place.deaths + 1
         self._deaths.labels(place.kind).inc()
-        log.warning(
-            "process_died", kind=place.kind, exit_code=code, lived_seconds=round(lived, 1), next_in=place.delay
-        )
-        place.delay = min(place.delay * 2, self.pace.longest)
+        log.warning("process_died", kind=place.kind, exit_code=code, lived_seconds=round(lived, 1), next_in=delay)
 
     def _end(self, place: Place) -> int:
         """Its group ends with it; the exit code, negative for a signal."""
