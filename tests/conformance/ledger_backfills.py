@@ -235,7 +235,7 @@ class FeedingTests:
         assert fed(world, model).queued == 1
         assert fed(world, model).queued == 0
         back_date(world, 36000, mine)
-        assert fed(world, model).queued == 3
+        assert fed(world, model).queued == 4
         assert fed(world, model).queued == 0
 
     def test_a_pause_stops_it_and_earns_nothing(self, world: World) -> None:
@@ -300,7 +300,7 @@ class FeedingTests:
             thread.start()
         for thread in threads:
             thread.join()
-        assert sorted(told) == [0, 0, 0, 6]
+        assert sorted(told) == [0, 0, 0, 7]
 
     @pytest.mark.parametrize("studies", [1, 20])
     def test_a_slice_takes_a_fixed_number_of_statements(self, world: World, studies: int) -> None:
