@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from db.engine import open_engine
+from tests.services.ports import free_ports
 
 SERVICE = Path(__file__).parent / "postgres"
 
@@ -22,7 +22,7 @@ def server() -> Iterator[str]:
     """The URL of a server; a laptop without PostgreSQL skips, CI does not."""
     folder = Path(tempfile.mkdtemp(prefix="nightread-postgres-"))
     started = subprocess.run(
-        [SERVICE, "start", folder, str(free_port())], capture_output=True, text=True, check=False, timeout=300
+        [SERVICE, "start", folder, str(free_ports())], capture_output=True, text=True, check=False, timeout=300
     )
     try:
         if started.returncode:
@@ -41,10 +41,3 @@ def create_database(server: str, name: str) -> str:
         connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
     engine.dispose()
     return make_url(server).set(database=name).render_as_string(hide_password=False)
-
-
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

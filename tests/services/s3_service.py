@@ -6,7 +6,6 @@ that nothing is proven by not being run.
 
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+
+from tests.services.ports import free_ports
 
 SCRIPT = Path(__file__).parent / "ceph-s3"
 SECONDS = 300  # the first start may have to install packages
@@ -50,7 +51,7 @@ class S3Service:
 def s3_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Service]:
     """The endpoint, for as long as the session lasts."""
     folder = tmp_path_factory.mktemp("s3")
-    command = ["bash", str(SCRIPT), "start", str(folder), str(_free_port())]
+    command = ["bash", str(SCRIPT), "start", str(folder), str(free_ports(PORTS))]
     try:
         done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=SECONDS)
     except (OSError, subprocess.SubprocessError) as error:
@@ -69,13 +70,3 @@ def s3_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Service]:
 def _stop(folder: Path) -> None:
     subprocess.run(["bash", str(SCRIPT), "stop", str(folder)], check=False, capture_output=True, timeout=60)
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_port() -> int:
-    """A port that is free and leaves room for those that follow it."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port < 65535 - PORTS:
-            return port
