@@ -1,7 +1,7 @@
 """When a back-fill may queue studies, and how many: an off-peak window and a rate. Arithmetic; knows no table.
 
 Both are judged by a clock that is passed in. Time in which nothing was queued is lost, whether it was a pause, the
-day outside of the window or a beat that was down: a minute's worth of studies and one more come at once at the most.
+day outside of the window or a beat that was down: what comes at once is a minute's worth and one more at most.
 """
 
 import re
