@@ -93,12 +93,6 @@ class BackfillEntry:
     finished_at: datetime | None
 
 
-def model_version(connection: Connection, name: str, version: str) -> int:
-    """The id of a model version, `NO_MODEL` when the registry does not know it."""
-    known = select(ModelVersion.id).where(ModelVersion.name == name, ModelVersion.version == version)
-    return connection.execute(known).scalar_one_or_none() or NO_MODEL
-
-
 def studies(connection: Connection, uids: Iterable[str]) -> Iterator[tuple[str, int | None]]:
     """Each Study Instance UID with the id of its study, None where the ledger does not know it."""
     source = iter(uids)

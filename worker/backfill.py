@@ -89,8 +89,7 @@ def _model_version(site: Site, *, register: bool) -> int:
     fact = model_fact(site.manifest)
     if register:
         return site.registry.register_model(fact)
-    with reading(site.engine) as connection:
-        return backfills.model_version(connection, fact.name, fact.version)
+    return site.registry.find_model(fact) or backfills.NO_MODEL
 
 
 def list_backfills(settings: Settings, *, as_json: bool) -> None:
