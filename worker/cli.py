@@ -13,20 +13,13 @@ from typing import Any, Literal
 import click
 
 from db.errors import DatabaseError
-from db.records import Lane
 from pipeline.errors import NightreadError, UsageError
-from worker.options import Command, setting, settings_from
+from worker.fleet_cli import COMMANDS
+from worker.options import setting, settings_from
 from worker.settings import Settings, load_settings, unknown_variables, variable
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-
-
-def _fleet(command: Command) -> Command:
-    """The options of every process of the fleet."""
-    for decorate in (setting("source"), setting("model"), setting("cache"), setting("database_url", "--database")):
-        command = decorate(command)
-    return command
 
 
 class _Commands(click.Group):
@@ -172,17 +165,6 @@ def doctor(*, as_json: bool, **options: Any) -> None:
     sys.exit(examine(settings_from(options), as_json=as_json))
 
 
-@main.command()
-@click.argument("studies", nargs=-1, required=True, metavar="STUDY_INSTANCE_UID...")
-@setting("database_url", "--database")
-@click.option("--lane", type=click.Choice([lane.value for lane in Lane]), help="And move them to this lane.")
-def release(*, studies: tuple[str, ...], lane: str | None, **options: Any) -> None:
-    """Take studies as they are, now, without waiting for more images."""
-    from worker.wishes import release_studies
-
-    sys.exit(release_studies(settings_from(options), studies, lane=Lane(lane) if lane else None))
-
-
 @main.command("settings")
 def list_settings() -> None:
     """List every setting with its variable, value and meaning."""
@@ -194,55 +176,8 @@ def list_settings() -> None:
         click.echo(f"{variable(field)}={value}\n    {info.description}")
 
 
-@main.command()
-@_fleet
-def up(**options: Any) -> None:
-    """Run the whole fleet on this machine: intake, convert, caption and beat; SIGTERM drains it."""
-    from worker.fleet import run_up
-
-    sys.exit(run_up(settings_from(options)))
-
-
-@main.group()
-def worker() -> None:
-    """Run one kind of worker."""
-
-
-@worker.command("convert")
-@_fleet
-@setting("processes")
-def worker_convert(**options: Any) -> None:
-    """Convert objects as the ledger says they are due."""
-    from worker.fleet import run_converter
-
-    sys.exit(run_converter(settings_from(options)))
-
-
-@worker.command("caption")
-@_fleet
-@setting("device")
-@setting("batch_size")
-@click.option(
-    "--lane",
-    "lanes",
-    multiple=True,
-    type=click.Choice([lane.value for lane in Lane]),
-    help="Serve this lane only; may be given again. [default: all]",
-)
-def worker_caption(*, lanes: tuple[str, ...], **options: Any) -> None:
-    """Caption studies as the lanes share them."""
-    from worker.fleet import run_captioner
-
-    sys.exit(run_captioner(settings_from(options), [Lane(lane) for lane in lanes] or list(Lane)))
-
-
-@main.command()
-@_fleet
-def beat(**options: Any) -> None:
-    """Keep the fleet's time: release, sweep, back-fill and listing. One is enough, two do no harm."""
-    from worker.fleet import run_beat
-
-    sys.exit(run_beat(settings_from(options)))
+for _command in COMMANDS:
+    main.add_command(_command)
 
 
 @main.group()

@@ -13,14 +13,13 @@ from threading import Event
 import structlog
 
 from db.backlog import CAPTION, CONVERT
-from db.engine import writing
 from db.errors import DatabaseError
-from db.feeding import feed
 from db.lanes import Lanes
 from db.records import Lane, ObjectOutcome
 from db.release import Patience
 from pipeline.errors import NightreadError
 from worker import broker, queues
+from worker.backfill import feed_slice
 from worker.bootstrap import DEPTH, Site, caption_bench, worker_name
 from worker.captioning import Captioning
 from worker.conversions import Conversions
@@ -210,9 +209,7 @@ def _control(crew: Crew) -> dict[str, Callable[[], object]]:
     )
 
     def fill() -> None:
-        with writing(crew.site.engine) as connection:
-            fed = feed(connection, model_version_id=crew.model_version_id, actor=crew.name)
-        if fed.queued:
+        if feed_slice(crew.site.engine, model_version_id=crew.model_version_id, actor=crew.name).queued:
             crew.dispatch.captions(1)
 
     return {
