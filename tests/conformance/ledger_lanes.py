@@ -101,7 +101,9 @@ class LaneTests:
 
 def age(world: World, column: str, where: str) -> None:
     """Set a time of waiting revisions two hours back."""
-    then = "'2020-01-01 00:00:00.000000'" if world.engine.dialect.name == "sqlite" else "now() - interval '2 hours'"
+    then = (
+        "'2020-01-01 00:00:00.000000'" if world.engine.dialect.name == "sqlite" else "now() - interval '2 hours'"
+    )
     with writing(world.engine) as connection:
         connection.execute(text(f"UPDATE study_revision SET {column} = {then} WHERE {where}"))
 
