@@ -11,7 +11,6 @@ from db import pauses, wishes
 from db.backlog import CAPTION, CONVERT
 from db.engine import writing
 from db.lanes import Lanes
-from db.leases import Swept
 from db.records import Lane, ObjectOutcome, ObjectState, ObjectWork, RevisionOutcome, RevisionState
 from db.release import Patience
 from tests.conformance.ledger_world import BUCKET, OWNER, World, converted, listed, refused, reported
@@ -169,7 +168,7 @@ class LostWorkerTests:
 
 def sweep(world: World, most: int) -> dict[str, tuple[int, int]]:
     """What a sweep found, by queue."""
-    found: dict[str, Swept] = {**world.ledger.sweep(most_crashes=most)}
+    found = world.ledger.sweep(most_crashes=most)
     return {queue: (item.expired, item.given_up) for queue, item in found.items()}
 
 
