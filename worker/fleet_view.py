@@ -49,9 +49,15 @@ class FleetView:
         return sum(item.left for item in self.backlog if item.queue == CONVERT)
 
     @property
+    def held(self) -> tuple[str, ...]:
+        """The paused queues that have work left."""
+        left = {CONVERT: self.objects_left, CAPTION: self.studies_left}
+        return tuple(pause.queue for pause in self.paused if left.get(pause.queue))
+
+    @property
     def finish(self) -> datetime | None:
         """When all of it is done at the pace of the last minutes; None where that cannot be told."""
-        if not (self.studies_left or self.objects_left):
+        if self.held or not (self.studies_left or self.objects_left):
             return None
         return finish(self.now, (self.studies_left, self.studies), (self.objects_left, self.objects))
 
@@ -88,7 +94,7 @@ def fleet_as_json(view: FleetView) -> dict[str, Any]:
         "paused": [_in_iso(asdict(pause)) for pause in view.paused],
         "workers": [_in_iso(asdict(worker)) | _place(worker) for worker in view.workers],
         "backlog": [asdict(item) for item in view.backlog],
-        "rate": {"studies": asdict(view.studies), "objects": asdict(view.objects)},
+        "rate": {"studies": _pace(view.studies), "objects": _pace(view.objects)},
         "finish": view.finish.isoformat(timespec="seconds") if view.finish else None,
     }
 
@@ -115,6 +121,8 @@ def pace_in_words(view: FleetView) -> str:
     pace = f"{view.studies.short:,} studies ended in ten minutes, {view.studies.long:,} in an hour."
     if not (view.studies_left or view.objects_left):
         return f"{pace} Nothing is left to do."
+    if view.held:
+        return f"{pace} No end can be told while {' and '.join(view.held)} is paused."
     if view.finish is None:
         return f"{pace} At this pace no end can be told."
     when = _clock(view.finish, view.now)
@@ -147,7 +155,8 @@ def _queues_in_words(view: FleetView) -> str:
         return "Messages: NIGHTREAD_BROKER_URL is not set here, so the queues cannot be asked."
     if view.broker != "ok":
         return f"Messages: the broker does not answer ({view.broker})."
-    return "Messages: " + (", ".join(f"{name} {count:,}" for name, count in view.queues.items()) or "no queue yet")
+    depths = [f"{name.removeprefix('nightread.')} {count:,}" for name, count in view.queues.items()]
+    return f"Messages: {', '.join(depths) or 'no queue yet'}"
 
 
 def _work_table(left: Sequence[Backlog]) -> Table:
@@ -202,6 +211,10 @@ def _clock(then: datetime, now: datetime) -> str:
 
 def _be(count: int) -> str:
     return "is" if count == 1 else "are"
+
+
+def _pace(speed: Rate) -> dict[str, float]:
+    return {"ten_minutes": speed.short, "hour": speed.long, "per_second": round(speed.per_second, 4)}
 
 
 def _number(count: int, one: str, many: str = "") -> str:

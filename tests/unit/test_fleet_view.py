@@ -12,6 +12,7 @@ import pytest
 from db import workers
 from db.backlog import Backlog, Rate
 from db.engine import open_engine, writing
+from db.pauses import Pause
 from db.schema import upgrade
 from db.workers import WorkerSeen
 from worker.fleet_view import FleetView, fleet_as_json, in_words, pace_in_words, print_fleet
@@ -82,6 +83,15 @@ def test_the_slower_of_converting_and_captioning_decides() -> None:
     assert "no end can be told" in pace_in_words(replace(view, objects=STILL))
 
 
+def test_a_paused_queue_with_work_left_has_no_end() -> None:
+    held = (Pause(queue="convert", reason="lunch", actor="operator", paused_at=NOON),)
+    view = replace(IDLE, studies=Rate(short=600, long=700, per_second=1.0), studies_left=60, paused=held)
+    assert view.finish == NOON + timedelta(seconds=60)
+    view = replace(view, backlog=(replace(OBJECTS, due=1),), objects=view.studies)
+    assert view.finish is None
+    assert pace_in_words(view).endswith("No end can be told while convert is paused.")
+
+
 def test_nothing_left_has_no_finish() -> None:
     assert IDLE.finish is None
     assert pace_in_words(IDLE).endswith("Nothing is left to do.")
@@ -116,7 +126,7 @@ def test_people_see_who_works_who_fell_silent_and_what_is_held(capsys: pytest.Ca
         ["caption", "gpu-1", "77", "3", "s", "ago", "1,234", "caption"]
     ]
     assert "convert on cpu-9 (pid 5) has been silent for 12 min: killed or cut off" in out
-    assert "Messages: nightread.dead 2" in out
+    assert "Messages: dead 2" in out
 
 
 def test_a_pause_is_told_once_and_its_first_reason_stays(
@@ -152,7 +162,7 @@ def test_the_json_keeps_its_keys_and_has_the_fleet(settings: Settings, capsys: p
     ]
     (worker,) = told["workers"]
     assert (worker["kind"], worker["host"], worker["pid"]) == ("beat", "h", "1")
-    assert told["rate"]["studies"] == {"short": 0, "long": 0, "per_second": 0.0}
+    assert told["rate"]["studies"] == {"ten_minutes": 0, "hour": 0, "per_second": 0.0}
 
 
 def test_a_broker_that_is_away_is_said_so_and_the_rest_is_shown(
