@@ -12,7 +12,12 @@ from worker.settings import Settings, variable
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DEPLOYED = sorted(str(file.relative_to(ROOT)) for file in (ROOT / "deploy").rglob("*") if file.is_file())
+PRIVATE = {"nightread.env", ".env"}  # a person's own, ignored by git
+DEPLOYED = sorted(
+    str(file.relative_to(ROOT))
+    for file in (ROOT / "deploy").rglob("*")
+    if file.is_file() and file.name not in PRIVATE
+)
 VARIABLES = {variable(field) for field in Settings.model_fields}
 
 
