@@ -1,20 +1,16 @@
 """A real RabbitMQ node for a session of tests; it may be killed and started again at will."""
 
-import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
-from tests.services.ports import free_ports
+from tests.services.service import call, free_ports, not_had, stop
 
-SCRIPT = Path(__file__).parent / "rabbitmq"
 PORTS = 3  # the script takes this many from its first on
 
 
@@ -23,13 +19,13 @@ class RabbitMQ:
     """A node with the vhost and user `nightread`."""
 
     folder: Path
-    url: str
-    settings: tuple[str, ...] = ()
+    port: int
+    settings: tuple[str, ...] = ()  # lines of rabbitmq.conf
 
     @property
-    def port(self) -> int:
-        """Where it listens."""
-        return int(urlsplit(self.url).port or 0)
+    def url(self) -> str:
+        """Where the fleet reaches it."""
+        return f"amqp://nightread:nightread@127.0.0.1:{self.port}/nightread"
 
     @property
     def guest_url(self) -> str:
@@ -37,37 +33,34 @@ class RabbitMQ:
         return f"amqp://127.0.0.1:{self.port}/nightread"
 
     def kill(self) -> None:
-        """End it as a power cut would: no message is flushed, no client is told."""
-        call("kill", self.folder)
+        """End it at once: no client is told, nothing is written down that was not."""
+        call("rabbitmq", "kill", self.folder)
 
     def start(self) -> None:
-        """Start it again on the data that it left; returns when it answers."""
-        call("start", self.folder, self.port, *self.settings)
-
-    def restart(self) -> None:
-        """Kill it and start it again."""
-        self.kill()
-        self.start()
+        """Start it again on the data that it left."""
+        call("rabbitmq", "start", self.folder, self.port, *self.settings)
 
     def control(self, *arguments: str) -> str:
         """What `rabbitmqctl` answers."""
-        return call("ctl", self.folder, *arguments)
+        return call("rabbitmq", "ctl", self.folder, *arguments)
 
 
 @contextmanager
-def running_rabbitmq(*settings: str) -> Iterator[RabbitMQ]:
+def running_rabbitmq(*settings: str, address: str = "") -> Iterator[RabbitMQ]:
     """A node of its own; a setting is a line of rabbitmq.conf. A laptop without RabbitMQ skips, CI does not."""
     folder = Path(tempfile.mkdtemp(prefix="nightread-rabbitmq-"))
+    port = free_ports(PORTS)
+    if address:
+        settings = (f"listeners.tcp.2={address}:{port}", *settings)
+    node = RabbitMQ(folder=folder, port=port, settings=settings)
     try:
         try:
-            url = call("start", folder, free_ports(PORTS), *settings)
+            node.start()
         except subprocess.SubprocessError as error:
-            told = f"RabbitMQ cannot be had here: {getattr(error, 'stderr', error)}"
-            pytest.fail(told) if os.environ.get("CI") == "true" else pytest.skip(told)
-        yield RabbitMQ(folder=folder, url=url, settings=settings)
+            not_had("RabbitMQ", error)
+        yield node
     finally:
-        call("stop", folder)
-        shutil.rmtree(folder, ignore_errors=True)
+        stop("rabbitmq", folder)
 
 
 @pytest.fixture(scope="session")
@@ -75,10 +68,3 @@ def rabbitmq() -> Iterator[RabbitMQ]:
     """The session's node; whoever kills it starts it again."""
     with running_rabbitmq() as node:
         yield node
-
-
-def call(verb: str, folder: Path, *arguments: object) -> str:
-    """Run the script; returns what it prints."""
-    command = [str(SCRIPT), verb, str(folder), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    return done.stdout.strip()

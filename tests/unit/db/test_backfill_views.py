@@ -23,6 +23,7 @@ from tests.conformance.ledger_world import reported as reported_by_model
 from tests.dx import DxTags, write_dx
 from worker.pseudonyms import Pseudonyms
 from worker.steps import Desk, Prepared, convert_object, intake, prepare
+from worker.triage import Triage
 
 WANTED = Preprocessing(height=32, width=32, fit="squash")
 ACCEPTS = Accepts(modalities=("DX",), body_parts=("CHEST",), frontal="required", lateral="optional")
@@ -58,6 +59,7 @@ def desk(tmp_path: Path) -> Desk:
         bucket=CountingBucket(open_bucket(str(tmp_path / "archive"))),
         cache=FolderViewCache(tmp_path / "views"),
         preprocessing=WANTED,
+        triage=Triage(),
         pseudonyms=Pseudonyms(key=b"test"),
     )
 
