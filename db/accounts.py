@@ -81,7 +81,7 @@ def retry_objects(connection: Connection, actor: str) -> int:
 def retry_studies(connection: Connection, actor: str) -> int:
     """Failed newest revisions wait again, those that have an image; without one there is nothing to work on."""
     has_image = exists(select(1).where(RevisionInstance.revision_id == StudyRevision.id).correlate(StudyRevision))
-    values = _anew(RevisionState.WAITING.value)
+    values = _anew(RevisionState.WAITING.value) | {"queued_at": UtcNow()}
     renewed = (
         update(StudyRevision)
         .where(StudyRevision.state == literal_column("'failed'"), _NEWEST, has_image)
@@ -95,6 +95,7 @@ def _anew(state: str) -> dict[str, Any]:
         "state": state,
         "reason": "",
         "attempts": 0,
+        "crashes": 0,
         "next_attempt_at": UtcNow(),
         "lease_owner": None,
         "lease_until": None,

@@ -6,12 +6,12 @@ Knows no table.
 """
 
 from datetime import UTC, date, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from sqlalchemy import JSON, BigInteger, ColumnElement, Date, DateTime, Double, Integer, MetaData, Text, literal
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import TypeDecorator
@@ -71,6 +71,9 @@ class PlainText(TypeDecorator[str]):
         return None if value is None else plain(value)
 
 
+Moment: TypeAlias = ColumnElement[datetime] | InstrumentedAttribute[datetime]
+
+
 class Base(DeclarativeBase):
     """The base of every table."""
 
@@ -94,13 +97,18 @@ class UtcNow(FunctionElement[datetime]):
 
 
 class UtcIn(FunctionElement[datetime]):
-    """The database's clock so many seconds from now; negative seconds are in the past."""
+    """So many seconds from `base`, by default the database's clock; negative seconds are in the past."""
 
     type = UTCDateTime()
     inherit_cache = True
 
-    def __init__(self, seconds: float | ColumnElement[float]) -> None:
-        super().__init__(literal(seconds) if isinstance(seconds, int | float) else seconds)
+    def __init__(
+        self,
+        seconds: float | ColumnElement[float],
+        base: Moment | None = None,
+    ) -> None:
+        offset = literal(seconds) if isinstance(seconds, int | float) else seconds
+        super().__init__(offset, UtcNow() if base is None else base)
 
 
 @compiles(UtcNow, "postgresql")
@@ -115,11 +123,11 @@ def _now_sqlite(_element: UtcNow, _compiler: SQLCompiler, **_options: Any) -> st
 
 @compiles(UtcIn, "postgresql")
 def _in_postgresql(element: UtcIn, compiler: SQLCompiler, **options: Any) -> str:
-    seconds = compiler.process(element.clauses, **options)
-    return f"(statement_timestamp() + make_interval(secs => CAST({seconds} AS double precision)))"
+    seconds, base = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({base} + make_interval(secs => CAST({seconds} AS double precision)))"
 
 
 @compiles(UtcIn, "sqlite")
 def _in_sqlite(element: UtcIn, compiler: SQLCompiler, **options: Any) -> str:
-    seconds = compiler.process(element.clauses, **options)
-    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', printf('%+.3f seconds', {seconds})) || '000')"
+    seconds, base = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"(strftime('%Y-%m-%d %H:%M:%f', {base}, printf('%+.3f seconds', {seconds})) || '000')"

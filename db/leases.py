@@ -1,14 +1,15 @@
-"""Claims: who works on which row until when. The same six verbs for objects and for study revisions.
+"""Claims: who works on which row until when. The same verbs for objects and for study revisions.
 
 A claim is one statement: PostgreSQL skips rows that another claim holds, SQLite has one writer at a time. A lease
-that ran out is free to anyone, and its former owner settles nothing. All times are the database's. Knows only the
-columns of `tables.Leased`.
+that ran out is free to anyone, and its former owner settles nothing; whoever takes it, or sweeps it, counts that a
+worker was lost. All times are the database's. Knows only the columns of `tables.Leased`.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, func, literal_column, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -17,19 +18,31 @@ from db.tables import Object, StudyRevision
 
 LeasedTable = type[Object] | type[StudyRevision]
 
+SWEEP = 1000  # rows of one sweep
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Swept:
+    """What a sweep found: leases that ran out, and among them work that was given up."""
+
+    expired: int
+    given_up: int
+
 
 def claim(
     connection: Connection,
     table: LeasedTable,
     *columns: InstrumentedAttribute[Any],
     where: Sequence[ColumnElement[bool]] = (),
+    order: Sequence[InstrumentedAttribute[Any]] = (),
     owner: str,
     limit: int,
     lease_seconds: float,
 ) -> list[Any]:
     """Lease up to `limit` rows that are due and free; gives `columns`, the first being the id.
 
-    Those that failed least come first, then the oldest: work that fails again and again never bars the way.
+    Those that failed least come first, then by `order` or the oldest: work that fails again and again never bars
+    the way.
     """
     due = (
         select(table.id)
@@ -39,7 +52,7 @@ def claim(
             or_(table.lease_until.is_(None), table.lease_until <= UtcNow()),
             *where,
         )
-        .order_by(table.attempts, table.id)
+        .order_by(table.attempts, *order, table.id)
         .limit(limit)
         .with_for_update(skip_locked=True, key_share=True)
         .cte("due")  # a CTE with a lock runs once; a plain subquery may run again and claim more
@@ -47,10 +60,34 @@ def claim(
     taken = (
         update(table)
         .where(table.id.in_(select(due.c.id)))
-        .values(lease_owner=owner, lease_until=UtcIn(lease_seconds))
+        .values(lease_owner=owner, lease_until=UtcIn(lease_seconds), crashes=_crashes(table))
         .returning(*columns)
     )
     return sorted(connection.execute(taken).all(), key=lambda row: int(row[0]))
+
+
+def sweep(connection: Connection, table: LeasedTable, *, most: int) -> Swept:
+    """Free the rows whose lease ran out; work under which `most` workers were lost is given up."""
+    expired = (
+        select(table.id, table.crashes)
+        .where(table.state == literal_column(f"'{table.open_state}'"), table.lease_until <= UtcNow())
+        .order_by(table.id)
+        .limit(SWEEP)
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+    rows = connection.execute(expired).all()
+    if not rows:
+        return Swept(expired=0, given_up=0)
+    dead = [row.id for row in rows if row.crashes + 1 >= most]
+    freed = update(table).where(table.id.in_([row.id for row in rows]))
+    connection.execute(freed.values(lease_owner=None, lease_until=None, crashes=table.crashes + 1))
+    reason = f"{most} workers in succession were lost while they had it in hand; see their logs, then retry"
+    settle(connection, table, [(row_id, "failed", reason) for row_id in dead])
+    return Swept(expired=len(rows), given_up=len(dead))
+
+
+def _crashes(table: LeasedTable) -> ColumnElement[int]:
+    return case((table.lease_owner.is_(None), table.crashes), else_=table.crashes + 1)
 
 
 def held(
@@ -74,8 +111,10 @@ def held(
     return list(connection.execute(mine).all())
 
 
-def settle(connection: Connection, table: LeasedTable, outcomes: Sequence[tuple[int, str, str]]) -> None:
-    """Close rows: (id, state, reason)."""
+def settle(
+    connection: Connection, table: LeasedTable, outcomes: Sequence[tuple[int, str, str]], **also: Any
+) -> None:
+    """Close rows: (id, state, reason); `also` sets further columns."""
     if not outcomes:
         return
     closed = (
@@ -87,6 +126,7 @@ def settle(connection: Connection, table: LeasedTable, outcomes: Sequence[tuple[
             lease_owner=None,
             lease_until=None,
             settled_at=UtcNow(),
+            **also,
         )
     )
     connection.execute(

@@ -13,11 +13,15 @@ from typing import Literal
 
 from sqlalchemy import Engine
 
-from db import accounts, browse, leases, locks, objects, revisions
+from db import accounts, breaker, browse, leases, locks, objects, revisions
 from db import release as releasing
+from db.breaker import HasWork
 from db.engine import reading, writing
 from db.entries import Failure, StudyCounts, StudyEntry
-from db.records import Balance, ListedObject, ObjectOutcome, ObjectWork, RevisionOutcome, RevisionWork
+from db.lanes import Lanes
+from db.leases import Swept
+from db.records import Balance, Lane, ListedObject, ObjectOutcome, ObjectWork, RevisionOutcome, RevisionWork
+from db.release import Patience
 from db.reports import Maker
 from db.tables import Object, StudyRevision
 
@@ -39,13 +43,21 @@ class Ledger:
         return new
 
     def claim_objects(
-        self, *, owner: str, limit: int, lease_seconds: float, bucket: str | None = None
+        self,
+        *,
+        owner: str,
+        limit: int,
+        lease_seconds: float,
+        bucket: str | None = None,
+        heeds_pause: bool = False,
     ) -> list[ObjectWork]:
         """Lease pending objects that are due, of one bucket or any: those that failed least first, then by id.
 
-        An expired lease is free to anyone.
+        An expired lease is free to anyone. `heeds_pause`: nothing while an operator or the breaker paused converting.
         """
         with writing(self._engine) as connection:
+            if heeds_pause and breaker.is_paused(connection, breaker.CONVERT):
+                return []
             return objects.claim(connection, bucket=bucket, owner=owner, limit=limit, lease_seconds=lease_seconds)
 
     def settle_objects(self, outcomes: Sequence[ObjectOutcome], *, owner: str) -> None:
@@ -59,16 +71,11 @@ class Ledger:
         with writing(self._engine) as connection:
             objects.settle(connection, outcomes, owner=owner)
 
-    def release(self, *, quiet_seconds: float, max_wait_seconds: float | None, limit: int | None = None) -> int:
+    def release(self, patience: Patience, *, limit: int | None = None) -> int:
         """Turn complete studies into revisions; how many are new. One transaction for each 1,000 studies.
 
-        Args:
-            quiet_seconds: A study is complete when its last object arrived this long ago and nothing is left to
-                convert in its folders.
-            max_wait_seconds: A study that changed this long ago is released as it is; None waits for ever.
-            limit: Look at no more than so many complete studies.
+        `limit`: look at no more than so many complete studies.
         """
-        patience = releasing.Patience(quiet=quiet_seconds, longest=max_wait_seconds)
         after, released, left = 0, 0, limit
         while left is None or left > 0:
             size = BATCH if left is None else min(BATCH, left)
@@ -80,10 +87,17 @@ class Ledger:
             after, left = batch.last_study_id, None if left is None else left - size
         return released
 
-    def claim_revisions(self, *, owner: str, limit: int, lease_seconds: float) -> list[RevisionWork]:
-        """Lease revisions that wait for a report, oldest first, with the converted instances they were made of."""
+    def claim_revisions(
+        self, *, owner: str, limit: int, lease_seconds: float, lanes: Lanes | None = None
+    ) -> list[RevisionWork]:
+        """Lease revisions that wait for a report, with the converted instances they were made of.
+
+        Oldest first; with `lanes`, as they share, and nothing while an operator or the breaker paused captioning.
+        """
         with writing(self._engine) as connection:
-            return revisions.claim(connection, owner=owner, limit=limit, lease_seconds=lease_seconds)
+            if lanes is not None and breaker.is_paused(connection, breaker.CAPTION):
+                return []
+            return revisions.claim(connection, owner=owner, limit=limit, lease_seconds=lease_seconds, lanes=lanes)
 
     def settle_revisions(
         self,
@@ -118,6 +132,22 @@ class Ledger:
         """Make deferred work due now: somebody mended what it was waiting for, or asks to see."""
         with writing(self._engine) as connection:
             return sum(leases.hasten(connection, table) for table in (Object, StudyRevision))
+
+    def sweep(self, *, most_crashes: int) -> Swept:
+        """Free work whose lease ran out; what lost `most_crashes` workers is given up. Call until none expired."""
+        with writing(self._engine) as connection:
+            swept = [leases.sweep(connection, table, most=most_crashes) for table in (Object, StudyRevision)]
+        return Swept(expired=sum(item.expired for item in swept), given_up=sum(item.given_up for item in swept))
+
+    def has_work(self, *, lanes: Sequence[Lane]) -> HasWork:
+        """Whether a convert or a caption worker would find something to claim now."""
+        with reading(self._engine) as connection:
+            return breaker.has_work(connection, lanes)
+
+    def trip(self, *, share: float, least: int) -> list[str]:
+        """Pause each queue whose last ten minutes failed too often; one line for each that was paused just now."""
+        with writing(self._engine) as connection:
+            return breaker.trip(connection, share=share, least=least)
 
     def run_lock(self, name: str) -> AbstractContextManager[None]:
         """Hold the database for one run; ends with the process at the latest. Raises RunInProgress when held."""

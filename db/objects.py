@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, case, func, literal_column, null
+from sqlalchemy import ColumnElement, Connection, case, func, literal_column, null
 
 from db import leases
 from db.base import plain
 from db.errors import ProvenanceMissing
-from db.records import InstanceFact, ListedObject, ObjectOutcome, ObjectState, ObjectWork, StudyFact
+from db.records import InstanceFact, Lane, ListedObject, ObjectOutcome, ObjectState, ObjectWork, StudyFact
 from db.tables import Instance, Object, Study
 
 _HEADER_TEXTS = ("patient_id", "patient_name", "accession_number", "study_description")
@@ -150,6 +150,7 @@ def _gather_studies(
                 else_=Study.modality,
             ),
             "study_date": func.coalesce(Study.study_date, new.study_date),
+            "lane": case((_urgency(new.lane) > _urgency(Study.lane), new.lane), else_=Study.lane),
             "first_arrival_at": case(
                 (Study.first_arrival_at > new.first_arrival_at, new.first_arrival_at), else_=Study.first_arrival_at
             ),
@@ -174,6 +175,15 @@ def _merge(row: dict[str, Any], fact: StudyFact, arrived: datetime, now: datetim
     row["first_arrival_at"] = min(row.get("first_arrival_at", arrived), arrived)
     row["last_arrival_at"] = max(row.get("last_arrival_at", arrived), arrived)
     row["dirty_since"] = now
+    row["lane"] = min(row.get("lane", fact.lane.value), fact.lane.value, key=list(Lane).index)
+
+
+def _urgency(lane: Any) -> ColumnElement[int]:
+    """Higher goes first."""
+    ranks: list[tuple[Any, Any]] = [
+        (literal_column(f"'{name.value}'"), literal_column(str(-rank))) for rank, name in enumerate(Lane)
+    ]
+    return case(*((lane == name, rank) for name, rank in ranks))
 
 
 def _write_instances(

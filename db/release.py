@@ -1,16 +1,29 @@
 """When a study is complete: dirty studies become revisions, once quiet or once they waited long enough.
 
-A study is stable when its last object arrived some time ago and nothing is left to convert in any folder
-(bucket and prefix) that it has objects in. An image counts no more once another image was stored under its
-key. Works inside the caller's transaction; knows no report.
+A study is stable when its last object arrived some time ago, or a marker object says that its folder (bucket and
+prefix) is complete, and nothing is left to convert in any folder that it has objects in. An operator may have it
+taken as it is. An image counts no more once another image was stored under its key. Works inside the caller's
+transaction; knows no report.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, insert, literal_column, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    exists,
+    false,
+    insert,
+    literal_column,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.orm import aliased
 
 from db.base import UtcIn, UtcNow
@@ -26,6 +39,10 @@ class Patience:
 
     quiet: float
     longest: float | None  # None: for ever
+    marker: str = ""  # the name of an object that says: its folder is complete
+    is_snapshot: bool = (
+        True  # whatever is listed was there at once; else objects go on arriving in the same folder
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +51,16 @@ class Batch:
 
     last_study_id: int | None  # where to go on; None when no study was left
     released: int  # new revisions, those that ended at once included
+
+
+class _Fresh(NamedTuple):
+    """A revision to be made."""
+
+    study_id: int
+    digest: str
+    because: str
+    lane: str
+    inputs: "_Inputs"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -60,7 +87,7 @@ def release(connection: Connection, patience: Patience, *, after: int, limit: in
     complete = _complete_studies(connection, patience, after, limit)
     if not complete:
         return Batch(last_study_id=None, released=0)
-    because = {row.id: _because(row.stable, patience) for row in complete}
+    because = {row.id: _because(row, patience) for row in complete}
     inputs = _inputs(connection, list(because))
     hashes = {
         study_id: input_hash((uid, digest) for _, uid, digest in inputs[study_id].converted)
@@ -69,20 +96,26 @@ def release(connection: Connection, patience: Patience, *, after: int, limit: in
     known = _known(connection, hashes)
     fresh = [study_id for study_id in because if study_id not in known]
     _supersede(connection, fresh)
-    _insert(connection, [(study_id, hashes[study_id], because[study_id], inputs[study_id]) for study_id in fresh])
+    lanes = {row.id: row.lane for row in complete}
+    _insert(connection, [_Fresh(key, hashes[key], because[key], lanes[key], inputs[key]) for key in fresh])
     _renew_endings(connection, [(known[study_id], inputs[study_id]) for study_id in because if study_id in known])
-    connection.execute(update(Study).where(Study.id.in_(list(because))).values(dirty_since=None))
+    connection.execute(
+        update(Study).where(Study.id.in_(list(because))).values(dirty_since=None, release_asked_at=None)
+    )
     return Batch(last_study_id=complete[-1].id, released=len(fresh))
 
 
 def _complete_studies(connection: Connection, patience: Patience, after: int, limit: int) -> Sequence[Any]:
     """Lock complete studies. Whoever settles an object of one now waits, and marks it dirty again after us."""
-    stable = and_(Study.last_arrival_at <= UtcIn(-patience.quiet), ~_has_work_left())
-    complete: ColumnElement[bool] = stable
+    converted = ~_has_work_left(patience)
+    quiet = and_(Study.last_arrival_at <= UtcIn(-patience.quiet), converted)
+    marked = and_(_is_marked(patience.marker), converted) if patience.marker else false()
+    asked = Study.release_asked_at.is_not(None)
+    complete: ColumnElement[bool] = or_(quiet, marked, asked)
     if patience.longest is not None:
-        complete = or_(stable, Study.dirty_since <= UtcIn(-patience.longest))
+        complete = or_(complete, Study.dirty_since <= UtcIn(-patience.longest))
     return connection.execute(
-        select(Study.id, stable.label("stable"))
+        select(Study.id, Study.lane, quiet.label("quiet"), marked.label("marked"), asked.label("asked"))
         .where(Study.dirty_since.is_not(None), Study.id > after, complete)
         .order_by(Study.id)
         .limit(limit)
@@ -90,12 +123,14 @@ def _complete_studies(connection: Connection, patience: Patience, after: int, li
     ).all()
 
 
-def _has_work_left() -> ColumnElement[bool]:
+def _has_work_left(patience: Patience) -> ColumnElement[bool]:
     """Whether any folder that the study has objects in holds an object that is not converted yet.
 
-    One that was put off does not count: it may be put off for ever, and makes a new revision when it comes.
+    One that was put off does not count: it may be put off for ever, and makes a new revision when it comes. Nor
+    does one that arrived after the study had been quiet: where all studies share a folder there always is one.
     """
     own, pending = aliased(Object), aliased(Object)
+    in_time = pending.last_modified <= UtcIn(patience.quiet, Study.last_arrival_at)
     return exists(
         select(1)
         .select_from(Instance)
@@ -105,13 +140,32 @@ def _has_work_left() -> ColumnElement[bool]:
             Instance.study_id == Study.id,
             pending.state == literal_column("'pending'"),
             pending.next_attempt_at <= UtcNow(),
+            true() if patience.is_snapshot else in_time,
         )
         .correlate(Study)
     )
 
 
-def _because(stable: bool, patience: Patience) -> str:
-    return f"quiet for {patience.quiet:g} s" if stable else f"forced after {patience.longest:g} s"
+def _is_marked(marker: str) -> ColumnElement[bool]:
+    """Whether every folder that the study has objects in holds the marker."""
+    own, mark = aliased(Object), aliased(Object)
+    has_marker = exists(select(1).where(mark.bucket == own.bucket, mark.key == own.prefix + marker).correlate(own))
+    unmarked = (
+        select(1)
+        .select_from(Instance)
+        .join(own, own.id == Instance.object_id)
+        .where(Instance.study_id == Study.id, ~has_marker)
+        .correlate(Study)
+    )
+    return ~exists(unmarked)
+
+
+def _because(row: Any, patience: Patience) -> str:
+    if row.marked:
+        return f"marked by {patience.marker}"
+    if row.quiet:
+        return f"quiet for {patience.quiet:g} s"
+    return "released by an operator" if row.asked else f"forced after {patience.longest:g} s"
 
 
 def _inputs(connection: Connection, study_ids: Sequence[int]) -> dict[int, _Inputs]:
@@ -176,17 +230,18 @@ def _supersede(connection: Connection, study_ids: Sequence[int]) -> None:
     connection.execute(older.values(superseded_at=UtcNow()))
 
 
-def _insert(connection: Connection, fresh: Sequence[tuple[int, str, str, _Inputs]]) -> None:
+def _insert(connection: Connection, fresh: Sequence[_Fresh]) -> None:
     if not fresh:
         return
     rows = []
-    for study_id, digest, because, inputs in fresh:
-        state, reason = _ending(inputs)
+    for item in fresh:
+        state, reason = _ending(item.inputs)
         rows.append(
             {
-                "study_id": study_id,
-                "input_sha256": digest,
-                "complete_because": because,
+                "study_id": item.study_id,
+                "input_sha256": item.digest,
+                "complete_because": item.because,
+                "lane": item.lane,
                 "state": state.value,
                 "reason": reason,
             }
@@ -194,9 +249,9 @@ def _insert(connection: Connection, fresh: Sequence[tuple[int, str, str, _Inputs
     made = connection.execute(insert(StudyRevision).returning(StudyRevision.study_id, StudyRevision.id), rows)
     revision_ids = {row.study_id: row.id for row in made}
     members = [
-        {"revision_id": revision_ids[study_id], "instance_id": instance_id}
-        for study_id, _, _, inputs in fresh
-        for instance_id, _, _ in inputs.converted
+        {"revision_id": revision_ids[item.study_id], "instance_id": instance_id}
+        for item in fresh
+        for instance_id, _, _ in item.inputs.converted
     ]
     if members:
         connection.execute(insert(RevisionInstance), members)

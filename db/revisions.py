@@ -5,24 +5,44 @@ Works inside the caller's transaction. A result is written together with the sta
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from sqlalchemy import Connection, select
 
 from db import leases, reports
+from db.lanes import Lanes, due, in_lane, is_suspect
 from db.records import InstanceRow, RevisionOutcome, RevisionState, RevisionWork
 from db.tables import Instance, Object, RevisionInstance, StudyRevision
 
 
-def claim(connection: Connection, *, owner: str, limit: int, lease_seconds: float) -> list[RevisionWork]:
-    """Lease revisions for captioning, oldest first, each with the instances that it was made of."""
-    rows = leases.claim(
+def claim(
+    connection: Connection, *, owner: str, limit: int, lease_seconds: float, lanes: Lanes | None = None
+) -> list[RevisionWork]:
+    """Lease revisions for captioning, each with the instances that it was made of.
+
+    Oldest first; with `lanes`, as they share.
+    """
+    lease = partial(
+        leases.claim,
         connection,
         StudyRevision,
         *(StudyRevision.id, StudyRevision.study_id, StudyRevision.attempts),
         owner=owner,
-        limit=limit,
         lease_seconds=lease_seconds,
     )
+    if lanes is None:
+        rows = lease(limit=limit)
+    else:
+        takes = lanes.share(due(connection, lanes, limit), limit)
+        rows = [
+            row
+            for take in takes
+            for row in lease(
+                limit=take.limit,
+                where=[in_lane(take.lane) if take.lane else is_suspect()],
+                order=[StudyRevision.queued_at] if take.lane else (),
+            )
+        ]
     instances = _instances(connection, [row.id for row in rows])
     return [
         RevisionWork(
@@ -62,6 +82,7 @@ def settle(
             for item in mine
             if item.state is not RevisionState.WAITING
         ],
+        model_version_id=maker.model_version_id,
     )
 
 

@@ -33,6 +33,7 @@ from worker.pool import ConverterPool
 from worker.provenance import model_fact, run_fact
 from worker.pseudonyms import Pseudonyms, load_key
 from worker.settings import Settings
+from worker.triage import Triage, parse_patterns
 
 if TYPE_CHECKING:
     from pipeline.captioner import Captioner
@@ -134,6 +135,16 @@ class Site:
         return Pseudonyms(key=load_key(settings.pseudonym_key.get_secret_value(), file))
 
     @property
+    def triage(self) -> Triage:
+        """Which studies go first."""
+        settings = self.settings
+        return Triage(
+            urgent_keys=parse_patterns(settings.urgent_keys),
+            backfill_days=settings.backfill_days,
+            marker=settings.marker,
+        )
+
+    @property
     def converter_spec(self) -> ConverterSpec:
         """What a converting process is told."""
         return ConverterSpec(
@@ -141,6 +152,7 @@ class Site:
             views=self.views,
             preprocessing=self.manifest.preprocessing,
             pseudonym_key=self.pseudonyms.key,
+            triage=self.triage,
             object_seconds=self.settings.object_seconds,
             object_memory=self.settings.object_memory_mb * 1_000_000,
         )
@@ -173,7 +185,9 @@ def local_run(
         throughput = Throughput()
         try:
             bench = caption_bench(site, spec, owner)
-            captions = CaptionThread(bench, limit=limit, on_settled=throughput.count)
+            captions = CaptionThread(
+                bench, limit=limit, on_settled=lambda outcomes: throughput.count(len(outcomes))
+            )
         except BaseException:
             pool.close()
             raise

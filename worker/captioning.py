@@ -1,18 +1,21 @@
-"""The captioning half of the local run: a thread that claims released revisions, batches them, settles them.
+"""Captioning: claims released revisions, batches them, settles them. One loop for the local run and the fleet.
 
-It shares nothing with the converting half but the ledger and three events, so either may be ahead. While the
-model works on one batch, the next one is claimed and its views are loaded.
+It shares nothing with the converting half but the ledger and three events, so either may be ahead. The local run
+has it in a thread, the fleet calls it for a slice at a time.
 """
 
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Event
 
+from db.lanes import Lanes
 from db.ledger import Ledger
 from db.records import RevisionOutcome, RevisionState
 from pipeline.errors import Unavailable
 from pipeline.manifest import Accepts
+from worker.metrics import Metrics
 from worker.retry import Breaker
 from worker.steps import Captions, Desk, Prepared, caption, prepare
 
@@ -34,6 +37,8 @@ class Bench:
     run_id: int
     model_version_id: int
     decoding_sha256: str
+    lanes: Lanes | None = None  # how the lanes share this worker; None: oldest first
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,18 +51,101 @@ class _Batch:
         return len(self.prepared) + len(self.settled)
 
 
-class CaptionThread:
-    """Captions until told that nothing more will be released (`drain`) or that the run should end (`stop`)."""
+class Captioning:
+    """The loop of claim, load, caption and settle. While the model works on one batch, the next one is loaded."""
 
-    def __init__(self, bench: Bench, *, limit: int | None, on_settled: Callable[[int], None]) -> None:
-        """`limit`: most studies to settle; `on_settled(n)` is called in the thread after each batch."""
+    def __init__(self, bench: Bench, *, on_settled: Callable[[list[RevisionOutcome]], None]) -> None:
+        """`on_settled` is called after each batch, in the thread that runs the loop."""
         self._bench = bench
-        self._left = limit
         self._on_settled = on_settled
-        self._drain = threading.Event()
-        self._stop = threading.Event()
-        self._wake = threading.Event()
         self._breaker = Breaker()
+
+    def run(self, *, limit: int | None, drain: Event, stop: Event, wake: Event) -> int:
+        """Work until `limit` studies are settled, until `stop`, or, once `drain` is set, until none is left.
+
+        Returns how many were settled. `wake` tells that there may be something new.
+        """
+        settled = 0
+        with ThreadPoolExecutor(1, "prefetch") as loader:
+            ahead = loader.submit(self._next, limit, stop)
+            while not stop.is_set() and settled != limit:
+                last = drain.is_set()  # looked at before the claim: what is released later is seen later
+                batch = ahead.result()
+                left = None if limit is None else limit - settled - batch.size
+                ahead = loader.submit(self._next, left, stop)
+                if batch.size:
+                    settled += self._settle(batch)
+                elif last and _is_empty(ahead):
+                    break
+                else:
+                    wake.wait(IDLE)
+                    wake.clear()
+        return settled
+
+    def _next(self, left: int | None, stop: Event) -> _Batch:
+        bench = self._bench
+        limit = bench.batch_size if left is None else min(bench.batch_size, left)
+        if limit <= 0 or stop.is_set():
+            return _Batch(prepared=(), settled=())
+        with bench.metrics.stage("claim"):
+            claimed = bench.ledger.claim_revisions(
+                owner=bench.owner, limit=limit, lease_seconds=bench.lease_seconds, lanes=bench.lanes
+            )
+        with bench.metrics.stage("load"):
+            results = [prepare(bench.desk, work, accepts=bench.accepts, model=bench.model) for work in claimed]
+        return _Batch(
+            prepared=tuple(item for item in results if isinstance(item, Prepared)),
+            settled=tuple(item for item in results if isinstance(item, RevisionOutcome)),
+        )
+
+    def _settle(self, batch: _Batch) -> int:
+        outcomes = list(batch.settled)
+        if batch.prepared:
+            self._bench.metrics.batch("caption", len(batch.prepared))
+            with self._bench.metrics.stage("caption"):
+                outcomes += caption(self._bench.captioner, batch.prepared)
+        self._write(outcomes)
+        self._on_settled(outcomes)
+        self._check(outcomes)
+        return len(outcomes)
+
+    def _write(self, outcomes: list[RevisionOutcome]) -> None:
+        bench = self._bench
+        with bench.metrics.stage("settle"):
+            bench.ledger.settle_revisions(
+                outcomes,
+                owner=bench.owner,
+                run_id=bench.run_id,
+                model_version_id=bench.model_version_id,
+                decoding_sha256=bench.decoding_sha256,
+            )
+        bench.metrics.settled("caption", [outcome.state for outcome in outcomes])
+
+    def _check(self, outcomes: list[RevisionOutcome]) -> None:
+        for outcome in outcomes:
+            self._breaker.record(failed=outcome.state in (RevisionState.FAILED, RevisionState.WAITING))
+        if self._breaker.is_open:
+            self._breaker.close()
+            raise Unavailable(
+                f"one study after the other failed, at last with {outcomes[-1].reason!r}: the fault is not "
+                "theirs; mend it and `nightread retry`"
+            )
+
+
+def _is_empty(ahead: "Future[_Batch]") -> bool:
+    return ahead.result().size == 0
+
+
+class CaptionThread:
+    """Captions in a thread until told that nothing more comes (`drain`) or that the run should end (`stop`)."""
+
+    def __init__(
+        self, bench: Bench, *, limit: int | None, on_settled: Callable[[list[RevisionOutcome]], None]
+    ) -> None:
+        """`limit`: most studies to settle; `on_settled` is called in the thread after each batch."""
+        self._captioning = Captioning(bench, on_settled=on_settled)
+        self._limit = limit
+        self._drain, self._stop, self._wake = Event(), Event(), Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="caption", daemon=True)
 
@@ -96,61 +184,6 @@ class CaptionThread:
 
     def _run(self) -> None:
         try:
-            with ThreadPoolExecutor(1, "prefetch") as loader:
-                self._work(loader)
+            self._captioning.run(limit=self._limit, drain=self._drain, stop=self._stop, wake=self._wake)
         except BaseException as error:  # noqa: BLE001  # handed to the main thread, which raises it
             self._error = error
-
-    def _work(self, loader: ThreadPoolExecutor) -> None:
-        ahead = loader.submit(self._next)
-        while not self._stop.is_set() and self._left != 0:
-            last = self._drain.is_set()  # looked at before the claim: what is released later is seen later
-            batch = ahead.result()
-            ahead = loader.submit(self._next, batch.size)
-            if batch.size:
-                self._settle(batch)
-            elif last and _is_empty(ahead):
-                return
-            else:
-                self._wake.wait(IDLE)
-                self._wake.clear()
-
-    def _next(self, in_hand: int = 0) -> _Batch:
-        bench = self._bench
-        limit = bench.batch_size if self._left is None else min(bench.batch_size, self._left - in_hand)
-        if limit <= 0 or self._stop.is_set():
-            return _Batch(prepared=(), settled=())
-        claimed = bench.ledger.claim_revisions(owner=bench.owner, limit=limit, lease_seconds=bench.lease_seconds)
-        results = [prepare(bench.desk, work, accepts=bench.accepts, model=bench.model) for work in claimed]
-        return _Batch(
-            prepared=tuple(item for item in results if isinstance(item, Prepared)),
-            settled=tuple(item for item in results if isinstance(item, RevisionOutcome)),
-        )
-
-    def _settle(self, batch: _Batch) -> None:
-        bench = self._bench
-        outcomes = [*batch.settled, *(caption(bench.captioner, batch.prepared) if batch.prepared else [])]
-        bench.ledger.settle_revisions(
-            outcomes,
-            owner=bench.owner,
-            run_id=bench.run_id,
-            model_version_id=bench.model_version_id,
-            decoding_sha256=bench.decoding_sha256,
-        )
-        if self._left is not None:
-            self._left -= len(outcomes)
-        self._on_settled(len(outcomes))
-        self._check(outcomes)
-
-    def _check(self, outcomes: list[RevisionOutcome]) -> None:
-        for outcome in outcomes:
-            self._breaker.record(failed=outcome.state in (RevisionState.FAILED, RevisionState.WAITING))
-        if self._breaker.is_open:
-            raise Unavailable(
-                f"one study after the other failed, at last with {outcomes[-1].reason!r}: the fault is not "
-                "theirs; mend it and `nightread retry`"
-            )
-
-
-def _is_empty(ahead: "Future[_Batch]") -> bool:
-    return ahead.result().size == 0

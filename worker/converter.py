@@ -20,6 +20,7 @@ from pipeline.viewcache import FolderViewCache
 from worker.logs import configure_logs
 from worker.pseudonyms import Pseudonyms
 from worker.steps import Desk, convert_object
+from worker.triage import Triage
 
 READY = "ready"  # the first message of a process that has everything it needs
 
@@ -34,6 +35,7 @@ class ConverterSpec:
     views: Path
     preprocessing: Preprocessing
     pseudonym_key: bytes
+    triage: Triage
     object_seconds: int  # CPU
     object_memory: int  # bytes
 
@@ -45,6 +47,7 @@ def open_desk(spec: ConverterSpec) -> Desk:
         cache=FolderViewCache(spec.views),
         preprocessing=spec.preprocessing,
         pseudonyms=Pseudonyms(key=spec.pseudonym_key),
+        triage=spec.triage,
     )
 
 

@@ -14,6 +14,7 @@ import structlog
 
 from db.ledger import Ledger
 from db.records import Balance
+from db.release import Patience
 from pipeline.bucket import Bucket
 from pipeline.errors import Unavailable
 from worker.captioning import CaptionThread
@@ -138,7 +139,7 @@ class LocalRun:
         began = time.monotonic()
         if not now and began < self._release_at:
             return
-        released = self.ledger.release(quiet_seconds=self.quiet_seconds, max_wait_seconds=None)
+        released = self.ledger.release(Patience(quiet=self.quiet_seconds, longest=None))
         took = time.monotonic() - began
         self._release_at = began + took + max(LOOK_SECONDS, LOOK_SHARE * took)
         self._released += released

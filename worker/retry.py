@@ -3,6 +3,8 @@
 A crash is a fault of ours: it is not caught, the process ends, and the lease frees the work.
 """
 
+import random
+from collections.abc import Callable
 from enum import Enum
 
 from db.errors import DatabaseError
@@ -25,7 +27,7 @@ _TABLE: tuple[tuple[type[BaseException], Fate], ...] = (
     (DatabaseError, Fate.CRASH),  # without the ledger no outcome can be kept: stop, and let leases free the work
 )
 
-FIRST_DELAY = 60.0  # seconds
+FIRST_DELAY = 20.0  # seconds
 LONGEST_DELAY = 3600.0
 
 
@@ -34,10 +36,13 @@ def fate_of(error: BaseException) -> Fate:
     return next((fate for kind, fate in _TABLE if isinstance(error, kind)), Fate.CRASH)
 
 
-def delay_after(attempts: int) -> float:
-    """Seconds to wait after so many failed attempts: doubling from a minute to an hour."""
-    doublings = min(attempts, 6)
-    return min(FIRST_DELAY * (1 << doublings), LONGEST_DELAY)
+def delay_after(attempts: int, chance: Callable[[], float] = random.random) -> float:
+    """Seconds to wait after so many failed attempts: doubling from 20 s to an hour, and half of it by chance.
+
+    Without chance, all that failed together would come back together.
+    """
+    longest = min(FIRST_DELAY * (1 << min(attempts, 8)), LONGEST_DELAY)
+    return longest * (0.5 + 0.5 * chance())
 
 
 class Breaker:
@@ -53,6 +58,10 @@ class Breaker:
     def record(self, *, failed: bool) -> None:
         """Tell the breaker how one piece of work ended."""
         self._failures = self._failures + 1 if failed else 0
+
+    def close(self) -> None:
+        """Begin anew: somebody was told."""
+        self._failures = 0
 
     @property
     def is_open(self) -> bool:

@@ -6,6 +6,7 @@ was claimed in the ledger and gives outcomes to settle there; none raises for wh
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 
 from db.ledger import Ledger
@@ -14,6 +15,7 @@ from db.records import (
     InputFact,
     InstanceFact,
     InstanceRow,
+    Lane,
     ListedObject,
     ObjectOutcome,
     ObjectState,
@@ -46,6 +48,7 @@ from pipeline.study import (
 )
 from worker.pseudonyms import Pseudonyms
 from worker.retry import Fate, delay_after, fate_of
+from worker.triage import Triage
 
 PAGE = 1000  # objects a transaction
 
@@ -84,6 +87,7 @@ class Desk:
     cache: ViewCache
     preprocessing: Preprocessing
     pseudonyms: Pseudonyms
+    triage: Triage = Triage()
 
 
 def intake(ledger: Ledger, bucket: Bucket, on_page: Callable[[int, int], None]) -> int:
@@ -103,6 +107,9 @@ def intake(ledger: Ledger, bucket: Bucket, on_page: Callable[[int, int], None]) 
 
 def convert_object(desk: Desk, work: ObjectWork) -> ObjectOutcome:
     """Read one object once and keep its view."""
+    if desk.triage.is_marker(work.key):
+        reason = "a marker: it says that its folder is complete"
+        return ObjectOutcome(object_id=work.object_id, state=ObjectState.SKIPPED, reason=reason)
     try:
         with desk.bucket.open(_ref(work)) as stream:
             conversion = convert(stream, size=work.size, preprocessing=desk.preprocessing)
@@ -113,11 +120,12 @@ def convert_object(desk: Desk, work: ObjectWork) -> ObjectOutcome:
         return ObjectOutcome(object_id=work.object_id, state=ObjectState.GONE, reason=reason)
     except NightreadError as error:
         return _refused_by(work, error)
+    lane = desk.triage.lane(work.key, work.last_modified, datetime.now(UTC))
     if isinstance(conversion, Converted):
         return ObjectOutcome(
             object_id=work.object_id,
             state=ObjectState.CONVERTED,
-            study=_study_fact(conversion.header, desk.pseudonyms),
+            study=_study_fact(conversion.header, desk.pseudonyms, lane),
             instance=_instance_fact(conversion.header, conversion.sha256, conversion.view.notes),
         )
     header = conversion.header
@@ -125,7 +133,7 @@ def convert_object(desk: Desk, work: ObjectWork) -> ObjectOutcome:
         object_id=work.object_id,
         state=ObjectState.FAILED if conversion.failed else ObjectState.SKIPPED,
         reason=conversion.reason,
-        study=_study_fact(header, desk.pseudonyms) if header else None,
+        study=_study_fact(header, desk.pseudonyms, lane) if header else None,
         instance=_instance_fact(header, None, ()) if header else None,
     )
 
@@ -243,7 +251,7 @@ def _candidate(instance: InstanceRow) -> Candidate:
     )
 
 
-def _study_fact(header: Header, pseudonyms: Pseudonyms) -> StudyFact:
+def _study_fact(header: Header, pseudonyms: Pseudonyms, lane: Lane) -> StudyFact:
     return StudyFact(
         study_instance_uid=header.study_instance_uid,
         study_date=header.study_date,
@@ -252,6 +260,7 @@ def _study_fact(header: Header, pseudonyms: Pseudonyms) -> StudyFact:
         patient_id=pseudonyms("patient_id", header.patient_id),
         patient_name=pseudonyms("patient_name", header.patient_name),
         accession_number=pseudonyms("accession_number", header.accession_number),
+        lane=lane,
     )
 
 

@@ -11,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from db.release import Patience
 from tests.archives import shadow
 from tests.dx import DxTags, enlarge, write_dx
 from worker.bootstrap import DEPTH, Site, caption_bench, local_run
@@ -42,7 +43,7 @@ def convert_alone(site: Site) -> float:
     while conversions.advance(feed=True):
         pass
     conversions.close()
-    site.ledger.release(quiet_seconds=0, max_wait_seconds=None)
+    site.ledger.release(Patience(quiet=0, longest=None))
     return time.monotonic() - began
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from db.errors import DatabaseFault, ProvenanceMissing
 from db.records import InputFact, ObjectOutcome, ObjectState, ReportFact, RevisionOutcome, RevisionState
+from db.release import Patience
 from tests.conformance.ledger_world import (
     BUCKET,
     OWNER,
@@ -46,7 +47,7 @@ class FlowTests:
                                                    reason="no permission", retry_in=3600)],
             owner=OWNER,
         )  # fmt: skip
-        assert world.ledger.release(quiet_seconds=0, max_wait_seconds=None) == 1
+        assert world.ledger.release(Patience(quiet=0, longest=None)) == 1
 
     def test_what_failed_before_comes_after_what_is_fresh(self, world: World) -> None:
         first, second = world.arrive("a", "b")

@@ -30,6 +30,7 @@ from db.records import (
     StudyFact,
 )
 from db.registry import Registry
+from db.release import Patience
 
 BUCKET = "archive"
 OWNER = "host:1"
@@ -181,7 +182,7 @@ class World:
 
     def release(self, *, quiet: float = 60, longest: float | None = None) -> int:
         """Release what is complete."""
-        return self.ledger.release(quiet_seconds=quiet, max_wait_seconds=longest)
+        return self.ledger.release(Patience(quiet=quiet, longest=longest))
 
     def take(self, *, owner: str = OWNER, limit: int = 1000, lease: float = 60) -> list[RevisionWork]:
         """Claim what waits for a report."""

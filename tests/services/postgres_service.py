@@ -1,11 +1,10 @@
 """A real PostgreSQL server for a session of tests, and new databases in it."""
 
-import os
-import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,25 +12,55 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from db.engine import open_engine
+from tests.services.service import call, free_ports, not_had, stop
 
-SERVICE = Path(__file__).parent / "postgres"
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PostgreSQL:
+    """A running server."""
+
+    folder: Path
+    url: str
+    port: int
+    address: str = ""  # another one to listen on than loopback
+
+    def kill(self) -> None:
+        """End the server and its children at once."""
+        call("postgres", "kill", self.folder)
+
+    def start(self) -> None:
+        """Start it again on its data."""
+        call("postgres", "start", self.folder, self.port, *([self.address] if self.address else []))
+
+
+@contextmanager
+def running_postgres(address: str = "") -> Iterator[PostgreSQL]:
+    """A server of its own. A laptop without PostgreSQL skips, CI does not."""
+    folder = Path(tempfile.mkdtemp(prefix="nightread-postgres-"))
+    port = free_ports()
+    url = f"postgresql://nightread:nightread@127.0.0.1:{port}/postgres"
+    server = PostgreSQL(folder=folder, url=url, port=port, address=address)
+    try:
+        try:
+            server.start()
+        except subprocess.SubprocessError as error:
+            not_had("PostgreSQL", error)
+        yield server
+    finally:
+        stop("postgres", folder)
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    """The URL of a server; a laptop without PostgreSQL skips, CI does not."""
-    folder = Path(tempfile.mkdtemp(prefix="nightread-postgres-"))
-    started = subprocess.run(
-        [SERVICE, "start", folder, str(free_port())], capture_output=True, text=True, check=False, timeout=300
-    )
-    try:
-        if started.returncode:
-            told = f"PostgreSQL cannot be had here: {started.stderr.strip()}"
-            pytest.fail(told) if os.environ.get("CI") == "true" else pytest.skip(told)
-        yield started.stdout.strip()
-    finally:
-        subprocess.run([SERVICE, "stop", folder], capture_output=True, check=False, timeout=60)
-        shutil.rmtree(folder, ignore_errors=True)
+def postgres() -> Iterator[PostgreSQL]:
+    """The session's server; whoever kills it starts it again."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def server(postgres: PostgreSQL) -> str:
+    """The URL of the session's server."""
+    return postgres.url
 
 
 def create_database(server: str, name: str) -> str:
@@ -41,10 +70,3 @@ def create_database(server: str, name: str) -> str:
         connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
     engine.dispose()
     return make_url(server).set(database=name).render_as_string(hide_password=False)
-
-
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,24 +1,19 @@
-"""A real S3 endpoint for tests: Ceph's RADOS gateway on loopback, started once a session in a folder of its own.
+"""A real S3 endpoint for tests: Ceph's RADOS gateway on loopback, in a folder of its own."""
 
-Where it cannot be had (another system, no right to install), tests that need it are skipped; in CI they fail, so
-that nothing is proven by not being run.
-"""
-
-import os
-import shutil
-import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import boto3
 import pytest
 from botocore.config import Config
 
-SCRIPT = Path(__file__).parent / "ceph-s3"
-SECONDS = 300  # the first start may have to install packages
+from tests.services.service import call, free_ports, not_had, stop
+
 PORTS = 61  # the script takes this many from its first on
 
 
@@ -26,6 +21,7 @@ PORTS = 61  # the script takes this many from its first on
 class S3Service:
     """A running endpoint."""
 
+    folder: Path
     environment: dict[str, str]  # the AWS_* settings to export
 
     @property
@@ -33,7 +29,7 @@ class S3Service:
         """Its address."""
         return self.environment["AWS_ENDPOINT_URL"]
 
-    def client(self, **changes: Any) -> Any:
+    def client(self, service: Literal["s3", "sns"] = "s3", **changes: Any) -> Any:
         """A client for it; `changes` replace its arguments."""
         arguments: dict[str, Any] = {
             "endpoint_url": self.endpoint,
@@ -43,39 +39,34 @@ class S3Service:
             "config": Config(connect_timeout=2, read_timeout=20, retries={"total_max_attempts": 2}),
             **changes,
         }
-        return boto3.client("s3", **arguments)
+        return boto3.client(service, **arguments)
+
+    def kill(self) -> None:
+        """End the gateway at once; the objects live on in the daemon behind it."""
+        call("ceph-s3", "kill", self.folder)
+
+    def start(self) -> None:
+        """Start the gateway again."""
+        call("ceph-s3", "resume", self.folder)
+
+
+@contextmanager
+def running_s3(address: str = "") -> Iterator[S3Service]:
+    """An endpoint of its own. A system where it cannot be had skips, CI does not."""
+    folder = Path(tempfile.mkdtemp(prefix="nightread-s3-"))
+    try:
+        try:
+            told = call("ceph-s3", "start", folder, free_ports(PORTS), *([address] if address else []))
+        except (OSError, subprocess.SubprocessError) as error:
+            not_had("an S3 endpoint", error)
+        lines = (line.removeprefix("export ").partition("=") for line in told.splitlines())
+        yield S3Service(folder=folder, environment={name: value for name, parted, value in lines if parted})
+    finally:
+        stop("ceph-s3", folder)
 
 
 @pytest.fixture(scope="session")
-def s3_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Service]:
-    """The endpoint, for as long as the session lasts."""
-    folder = tmp_path_factory.mktemp("s3")
-    command = ["bash", str(SCRIPT), "start", str(folder), str(_free_port())]
-    try:
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=SECONDS)
-    except (OSError, subprocess.SubprocessError) as error:
-        _stop(folder)
-        detail = getattr(error, "stderr", "") or str(error)
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"no S3 endpoint could be started: {detail[-500:]}")
-        pytest.skip(f"no S3 endpoint could be started: {detail[-200:]}")
-    try:
-        lines = (line.removeprefix("export ").partition("=") for line in done.stdout.splitlines())
-        yield S3Service(environment={name: value for name, parted, value in lines if parted})
-    finally:
-        _stop(folder)
-
-
-def _stop(folder: Path) -> None:
-    subprocess.run(["bash", str(SCRIPT), "stop", str(folder)], check=False, capture_output=True, timeout=60)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_port() -> int:
-    """A port that is free and leaves room for those that follow it."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port < 65535 - PORTS:
-            return port
+def s3_service() -> Iterator[S3Service]:
+    """The session's endpoint; whoever kills it starts it again."""
+    with running_s3() as service:
+        yield service

@@ -21,9 +21,11 @@ def test_every_error_has_one_fate(error: Exception, fate: Fate) -> None:
     assert fate_of(error) is fate
 
 
-def test_delays_double_up_to_an_hour() -> None:
-    assert [delay_after(attempts) for attempts in (0, 1, 2)] == [60, 120, 240]
-    assert delay_after(50) == LONGEST_DELAY
+def test_delays_double_up_to_an_hour_and_half_of_each_is_chance() -> None:
+    assert [delay_after(attempts, lambda: 1.0) for attempts in (0, 1, 2)] == [20, 40, 80]
+    assert delay_after(50, lambda: 1.0) == LONGEST_DELAY
+    assert delay_after(1, lambda: 0.0) == 20
+    assert len({delay_after(3) for _ in range(50)}) > 40
 
 
 def test_a_breaker_opens_on_failures_in_succession_only() -> None:
