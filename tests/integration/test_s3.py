@@ -143,7 +143,7 @@ def _count(stream: Any) -> list[int]:
     ],
 )
 def test_a_wrong_name_or_credential_is_one_clear_line(
-    s3_service: S3Service, client: Any, bucket: str, changes: dict[str, str], message: str
+    s3_service: S3Service, client: Any, bucket: str, changes: dict[str, Any], message: str
 ) -> None:
     ref = next(S3Bucket("archive", client=client).list())
     wrong = S3Bucket(bucket, client=s3_service.client(**changes))
