@@ -64,8 +64,12 @@ class BrokenBucket:
 
     error: NightreadError
     name: str = "broken"
+    prefix: str = ""
 
-    def list(self) -> Iterator[ObjectRef]:
+    def list(self, *, after: str = "", within: str = "") -> Iterator[ObjectRef]:
+        raise self.error
+
+    def stat(self, key: str) -> ObjectRef | None:
         raise self.error
 
     def open(self, ref: ObjectRef) -> AbstractContextManager[BinaryIO]:
