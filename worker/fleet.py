@@ -18,6 +18,7 @@ from db.lanes import Lanes
 from db.records import Lane, ObjectOutcome
 from db.release import Patience
 from db.scans import Scans
+from db.trainings import Trainings
 from pipeline.errors import NightreadError
 from worker import broker, queues
 from worker.backfill import feed_slice
@@ -37,6 +38,7 @@ from worker.pulse import Pulse
 from worker.settings import Settings
 from worker.slices import CaptionSlice, ConvertSlice, ReleaseSlice, ScanSlice, SweepSlice
 from worker.supervisor import Command, run_fleet
+from worker.training import TrainingSlice
 
 RELEASE_SECONDS = 1.0
 SWEEP_SECONDS = 5.0
@@ -82,11 +84,16 @@ class Crew:
         self.app = make_app(url)
         self.hints = Hints(self.app)
         self.ledger = PatientLedger(self.site.engine, patience_seconds=settings.lease_seconds)
-        self.dispatch = Dispatch(ledger=self.ledger, sender=self.hints, waiting=self.messages)
+        self.dispatch = Dispatch(
+            ledger=self.ledger,
+            trainings=Trainings(self.site.engine),
+            sender=self.hints,
+            waiting=self.messages,
+        )
 
     def messages(self) -> dict[str, int]:
         """Permits that wait in each queue."""
-        names = [queues.CONVERT, *queues.CAPTION.values()]
+        names = [queues.CONVERT, *queues.CAPTION.values(), queues.TRAINING]
         return broker.waiting(self.settings.broker_url.get_secret_value(), names)
 
     def _ask_bucket(self) -> None:
@@ -184,6 +191,23 @@ def run_captioner(settings: Settings, lanes: Sequence[Lane]) -> int:
         add_tasks(crew.app, {"caption": _watched(pulse, "caption", caption)})
         names = [queues.CAPTION[lane] for lane in lanes]
         work(crew.app, name=crew.name, queues=names, threads=1, stop=crew.stop)
+    return 0
+
+
+def run_trainer(settings: Settings) -> int:
+    """`nightread worker training`: one training run at a time, each in a process of its own."""
+    crew = Crew(settings, "training")
+    crew.inspect()
+    with crew.at_work(is_due=None, detail={}) as pulse:
+        training = TrainingSlice(
+            trainings=crew.dispatch.trainings,
+            owner=crew.owner,
+            lease_seconds=settings.lease_seconds,
+            pulse=pulse,
+            stop=crew.stop,
+        )
+        add_tasks(crew.app, {"training": _watched(pulse, "training", training)}, acks_late=False)
+        work(crew.app, name=crew.name, queues=[queues.TRAINING], threads=1, stop=crew.stop)
     return 0
 
 

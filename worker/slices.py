@@ -126,4 +126,7 @@ class SweepSlice:
                 self.metrics.given_up(queue, swept.given_up)
         for line in self.ledger.trip(share=self.breaker_share, least=self.breaker_least):
             log.error("queue_paused", reason=line)
+        lost = self.dispatch.trainings.sweep(most_crashes=self.most_crashes)
+        if lost.expired:
+            log.warning("trainings_lost", expired=lost.expired, given_up=lost.given_up)
         self.dispatch.refill()

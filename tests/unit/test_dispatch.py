@@ -13,6 +13,7 @@ from db.engine import open_engine
 from db.errors import DatabaseUnavailable, SchemaMismatch
 from db.ledger import Ledger
 from db.records import Lane, ObjectOutcome
+from db.trainings import Trainings
 from tests.conformance.ledger_world import BUCKET, World, listed, make_world
 from worker.captioning import Captioning
 from worker.conversions import Conversions
@@ -69,7 +70,7 @@ class Loop:
 
 
 def dispatch(world: World, sent: Sent, **waiting: int) -> Dispatch:
-    return Dispatch(ledger=world.ledger, sender=sent, waiting=lambda: waiting)
+    return Dispatch(ledger=world.ledger, trainings=Trainings(world.engine), sender=sent, waiting=lambda: waiting)
 
 
 def test_work_that_nobody_was_told_of_gets_permits(world: World) -> None:
