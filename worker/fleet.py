@@ -17,6 +17,7 @@ from db.errors import DatabaseError
 from db.lanes import Lanes
 from db.records import Lane, ObjectOutcome
 from db.release import Patience
+from db.scans import Scans
 from pipeline.errors import NightreadError
 from worker import broker, queues
 from worker.backfill import feed_slice
@@ -34,12 +35,13 @@ from worker.pool import ConverterPool
 from worker.provenance import model_fact
 from worker.pulse import Pulse
 from worker.settings import Settings
-from worker.slices import CaptionSlice, ConvertSlice, ReleaseSlice, SweepSlice
+from worker.slices import CaptionSlice, ConvertSlice, ReleaseSlice, ScanSlice, SweepSlice
 from worker.supervisor import Command, run_fleet
 
 RELEASE_SECONDS = 1.0
 SWEEP_SECONDS = 5.0
 FEED_SECONDS = 5.0
+SCAN_LOOK_SECONDS = 2.0  # between looks whether a listing is due, or goes on
 STALL_SECONDS = 300.0
 CONTROL_THREADS = 4  # a scan must not hold up the release
 
@@ -193,6 +195,8 @@ def run_beat(settings: Settings) -> int:
     with crew.at_work(is_due=None, detail={}) as pulse:
         add_tasks(crew.app, {name: _watched(pulse, name, task) for name, task in _control(crew).items()})
         schedule = {"release": RELEASE_SECONDS, "sweep": SWEEP_SECONDS, "feed": FEED_SECONDS}
+        if settings.scan_seconds:
+            schedule["scan"] = SCAN_LOOK_SECONDS
         beat = keep_time(crew.app, schedule)
         work(crew.app, name=crew.name, queues=[queues.CONTROL], threads=CONTROL_THREADS, stop=crew.stop)
         beat.stop()
@@ -225,6 +229,14 @@ def _control(crew: Crew) -> dict[str, Callable[[], object]]:
             breaker_least=settings.breaker_least,
         ),
         "feed": fill,
+        "scan": ScanSlice(
+            scans=Scans(crew.site.engine),
+            bucket=crew.site.bucket,
+            owner=crew.owner,
+            every_seconds=settings.scan_seconds,
+            dispatch=crew.dispatch,
+            metrics=crew.metrics,
+        ),
     }
 
 

@@ -77,6 +77,18 @@ def beat(**options: Any) -> None:
 
 
 @click.command()
+@click.argument("source", required=False)
+@_DATABASE
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def scan(*, as_json: bool, **options: Any) -> None:
+    """List the whole SOURCE into the ledger and tell what no event had told of; goes on where one was stopped."""
+    from worker.bootstrap import Site
+    from worker.scan import scan_source
+
+    scan_source(Site(settings=settings_from(options)), as_json=as_json)
+
+
+@click.command()
 @click.argument("studies", nargs=-1, required=True, metavar="STUDY_INSTANCE_UID...")
 @_DATABASE
 @click.option("--lane", type=_LANES, help="And move them to this lane.")
@@ -163,4 +175,4 @@ def backfill(
         back.start_backfill(settings, wanted, dry_run=dry_run, as_json=as_json)
 
 
-COMMANDS = (up, worker, beat, release, backfill, pause, resume)
+COMMANDS = (up, worker, beat, scan, release, backfill, pause, resume)

@@ -11,7 +11,6 @@ from db import pauses, wishes
 from db.backlog import CAPTION, CONVERT
 from db.engine import writing
 from db.lanes import Lanes
-from db.leases import Swept
 from db.records import Lane, ObjectOutcome, ObjectState, ObjectWork, RevisionOutcome, RevisionState
 from db.release import Patience
 from tests.conformance.ledger_world import BUCKET, OWNER, World, converted, listed, refused, reported
@@ -101,7 +100,9 @@ class LaneTests:
 
 def age(world: World, column: str, where: str) -> None:
     """Set a time of waiting revisions two hours back."""
-    then = "'2020-01-01 00:00:00.000000'" if world.engine.dialect.name == "sqlite" else "now() - interval '2 hours'"
+    then = (
+        "'2020-01-01 00:00:00.000000'" if world.engine.dialect.name == "sqlite" else "now() - interval '2 hours'"
+    )
     with writing(world.engine) as connection:
         connection.execute(text(f"UPDATE study_revision SET {column} = {then} WHERE {where}"))
 
@@ -167,7 +168,7 @@ class LostWorkerTests:
 
 def sweep(world: World, most: int) -> dict[str, tuple[int, int]]:
     """What a sweep found, by queue."""
-    found: dict[str, Swept] = {**world.ledger.sweep(most_crashes=most)}
+    found = world.ledger.sweep(most_crashes=most)
     return {queue: (item.expired, item.given_up) for queue, item in found.items()}
 
 
