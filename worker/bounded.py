@@ -1,7 +1,7 @@
 """A question that may hang, such as one to a service behind a cut network, asked without hanging.
 
-It is asked in a thread of its own, one at a time: while one hangs, no second is begun. An answer that came too late
-is given to whoever asks next, so that a slow service is slow and not away.
+It is asked in a thread of its own, one at a time: while one hangs, no second is begun. An answer that came too
+late is given to whoever asks next, so that a slow service is slow and not away.
 """
 
 import threading
