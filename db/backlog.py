@@ -6,7 +6,7 @@ in the last hour, not with the ledger: partial indexes and the index on `settled
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final, Literal
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal_column, or_, select
 
@@ -16,8 +16,10 @@ from db.leases import LeasedTable
 from db.records import Lane, RevisionState
 from db.tables import Object, StudyRevision
 
-CONVERT, CAPTION = "convert", "caption"
-TABLES: dict[str, LeasedTable] = {CONVERT: Object, CAPTION: StudyRevision}
+QueueName = Literal["convert", "caption"]
+CONVERT: Final = "convert"
+CAPTION: Final = "caption"
+TABLES: dict[QueueName, LeasedTable] = {CONVERT: Object, CAPTION: StudyRevision}
 SHORT, LONG = 600.0, 3600.0  # seconds over which a rate is taken
 LEAST = 60.0  # seconds; over less, a rate is a guess
 
@@ -66,7 +68,7 @@ def backlog(connection: Connection) -> tuple[Backlog, ...]:
 
 def has_stalled(connection: Connection, queue: str, *, seconds: float) -> bool:
     """Whether work of a queue that is not paused has been due and free for so long."""
-    table = TABLES[queue]
+    table = TABLES[CONVERT if queue == CONVERT else CAPTION]
     before = UtcIn(-seconds)
     waits = exists(
         select(1).where(
@@ -79,7 +81,7 @@ def has_stalled(connection: Connection, queue: str, *, seconds: float) -> bool:
     return bool(connection.execute(select(and_(waits, ~paused))).scalar_one())
 
 
-def rate(connection: Connection, queue: str) -> Rate:
+def rate(connection: Connection, queue: QueueName) -> Rate:
     """How fast the queue's work ended; superseded revisions were not worked on and do not count."""
     table = TABLES[queue]
     recent = table.settled_at >= UtcIn(-SHORT)
@@ -124,7 +126,7 @@ def _counted(table: LeasedTable, since: ColumnElement[datetime] | Any) -> list[C
     ]
 
 
-def _backlog(queue: str, lane: str, row: Any) -> Backlog:
+def _backlog(queue: QueueName, lane: str, row: Any) -> Backlog:
     if row is None:
         return Backlog(queue=queue, lane=lane, due=0, working=0, deferred=0, oldest_seconds=0.0)
     waited = (row.now - row.oldest).total_seconds() if row.oldest else 0.0

@@ -18,13 +18,13 @@ from sqlalchemy import (
     case,
     exists,
     func,
-    insert,
     literal_column,
     or_,
     select,
 )
 
-from db import leases
+from db import pauses
+from db.backlog import CAPTION, CONVERT, TABLES
 from db.base import UtcIn, UtcNow
 from db.fleet_tables import QueuePause
 from db.lanes import in_lane
@@ -33,8 +33,6 @@ from db.records import Lane
 from db.report_tables import AuditEvent
 from db.tables import Object, StudyRevision
 
-CONVERT, CAPTION = "convert", "caption"
-QUEUES: dict[str, LeasedTable] = {CONVERT: Object, CAPTION: StudyRevision}
 LATELY = 600.0  # seconds
 ACTOR = "breaker"
 
@@ -68,7 +66,7 @@ def has_work(connection: Connection, lanes: Sequence[Lane]) -> HasWork:
 def trip(connection: Connection, *, share: float, least: int) -> list[str]:
     """Pause the queues that failed too often since they were last resumed; a line for each one paused now."""
     lines = []
-    for queue, table in QUEUES.items():
+    for queue, table in TABLES.items():
         failed, settled = _lately(connection, queue, table)
         if failed < least or failed <= share * settled:
             continue
@@ -76,10 +74,7 @@ def trip(connection: Connection, *, share: float, least: int) -> list[str]:
             f"{failed:,} of {settled:,} failed in {LATELY / 60:.0f} minutes; mend the cause, "
             f"`nightread resume {queue}`, then `nightread retry`"
         )
-        pause = leases.upsert(connection, QueuePause).on_conflict_do_nothing().returning(QueuePause.queue)
-        if connection.execute(pause, [{"queue": queue, "reason": reason, "actor": ACTOR}]).first() is not None:
-            event = {"actor": ACTOR, "action": "queue paused", "entity": "queue_pause", "entity_id": None}
-            connection.execute(insert(AuditEvent), [event | {"detail": {"queue": queue, "reason": reason}}])
+        if pauses.pause(connection, queue, reason=reason, actor=ACTOR):
             lines.append(f"{queue}: {reason}")
     return lines
 
@@ -107,7 +102,7 @@ def _resumed_at(connection: Connection, queue: str) -> datetime | None:
     """The time of the newest event that says so."""
     events = connection.execute(
         select(AuditEvent.created_at, AuditEvent.detail)
-        .where(AuditEvent.entity == "queue_pause", AuditEvent.action == "queue resumed")
+        .where(AuditEvent.entity == "queue_pause", AuditEvent.action == "resume")
         .order_by(AuditEvent.id.desc())
         .limit(20)
     )

@@ -68,21 +68,28 @@ def waiting(url: str, queues: Sequence[str]) -> dict[str, int]:
 def connected(url: str) -> Iterator[Connection]:
     """A connection for the block; what the broker says of it becomes one line with the setting's name."""
     connection = Connection(
-        require_amqp(url), connect_timeout=CONNECT_SECONDS, heartbeat=HEARTBEAT, transport_options=TRANSPORT_OPTIONS
+        require_amqp(url),
+        connect_timeout=CONNECT_SECONDS,
+        heartbeat=HEARTBEAT,
+        transport_options=TRANSPORT_OPTIONS,
     )
     where = f"{SETTING}: {connection.as_uri()}"
     try:
         connection.connect()
         yield connection
     except AccessRefused as error:
-        raise BrokerError(f"{where} refuses this user ({_told(error)}); check user, password and rights") from error
+        raise BrokerError(
+            f"{where} refuses this user ({_told(error)}); check user, password and rights"
+        ) from error
     except NotAllowed as error:
         raise BrokerError(
             f"{where} has no virtual host {connection.virtual_host!r} for this user; check the end of the URL, "
             "or create it and grant the rights"
         ) from error
     except (OSError, AMQPError, OperationalError) as error:
-        raise BrokerError(f"{where} does not answer ({_told(error)}); check host and port, and that it runs") from error
+        raise BrokerError(
+            f"{where} does not answer ({_told(error)}); check host and port, and that it runs"
+        ) from error
     finally:
         connection.release()
 
@@ -97,7 +104,9 @@ def require_amqp(url: str) -> str:
     try:
         urlsplit(url).port  # noqa: B018  # asked for its complaint
     except ValueError as error:
-        raise BrokerError(f"{SETTING} cannot be read ({error}); give amqp://USER:PASSWORD@HOST:5672/VHOST") from None
+        raise BrokerError(
+            f"{SETTING} cannot be read ({error}); give amqp://USER:PASSWORD@HOST:5672/VHOST"
+        ) from None
     return url
 
 

@@ -37,6 +37,7 @@ class Bench:
     run_id: int
     model_version_id: int
     decoding_sha256: str
+    device: str
     lanes: Lanes | None = None  # how the lanes share this worker; None: oldest first
     metrics: Metrics = field(default_factory=Metrics)
 

@@ -1,13 +1,13 @@
 """The Celery application of one process, and the hints that processes send each other.
 
 Tasks carry nothing and return nothing: a message is a permit to work for a slice (see `queues`). So everything in
-Celery that keeps state is off: results, events, remote control, gossip, count-downs. Acknowledgement comes after the
-work; a process that dies gives its permit back.
+Celery that keeps state is off: results, events, remote control, gossip, count-downs. Acknowledgement comes after
+the work; a process that dies gives its permit back.
 """
 
 import logging
 from collections.abc import Callable, Mapping
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
 import structlog
@@ -111,8 +111,8 @@ def work(app: Celery, *, name: str, queues: list[str], threads: int, stop: Event
     worker.start()
 
 
-def keep_time(app: Celery, schedule: Mapping[str, float]) -> Thread:
-    """Send each task to the control queue again and again: name to seconds. Runs in a thread until `stop` on it."""
+def keep_time(app: Celery, schedule: Mapping[str, float]) -> Any:
+    """Send each task to the control queue every so many seconds, in a thread, until `stop` is called on it."""
     app.conf.beat_schedule = {
         name: {
             "task": PREFIX + name,
@@ -122,7 +122,7 @@ def keep_time(app: Celery, schedule: Mapping[str, float]) -> Thread:
         }
         for name, seconds in schedule.items()
     }
-    beat: Thread = EmbeddedService(app, thread=True, scheduler_cls=Scheduler)
+    beat = EmbeddedService(app, thread=True, scheduler_cls=Scheduler)
     beat.start()
     return beat
 

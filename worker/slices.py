@@ -1,27 +1,22 @@
-"""What the fleet's tasks do: each takes a slice of whatever the ledger says is due, and ends within about a minute.
+"""What the fleet's tasks do: each takes a slice of whatever the ledger says is due, and ends in about a minute.
 
-A slice that found more than it might take on sends a successor first thing after; a slice that found nothing costs
-one look at an index. Knows no Celery: a slice is a function, and tests call it.
+A slice that found as much as it may take on sends a successor; a slice that found nothing costs one look at an
+index. Knows no Celery: a slice is called, by a task or by a test.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Event
 
 import structlog
 
 from db.ledger import Ledger
-from db.records import Lane
 from db.release import Patience
 from worker.captioning import Captioning
 from worker.conversions import Conversions
+from worker.dispatch import HINTS, Dispatch
 from worker.metrics import Metrics
-from worker.pulse import Pulse
-from worker.queues import CAPTION, CONVERT
-from worker.retry import Breaker
-from worker.fleet_app import Hints
 
-HINTS = 8  # messages that may wait in a queue: enough for as many workers to start at once
+PER_HINT = 16  # released studies to a hint: about what a worker takes at once
 
 log = structlog.get_logger()
 
@@ -32,7 +27,7 @@ class ConvertSlice:
 
     conversions: Conversions
     chunk: int
-    hints: Hints
+    dispatch: Dispatch
     stop: Event
 
     def __call__(self) -> None:
@@ -42,7 +37,7 @@ class ConvertSlice:
         while self.conversions.advance(feed=not (full or self.stop.is_set())):
             full = self.conversions.claimed - before >= self.chunk
         if full:
-            self.hints.send("convert", CONVERT)
+            self.dispatch.conversions(1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,8 +46,7 @@ class CaptionSlice:
 
     captioning: Captioning
     chunk: int
-    lane: Lane  # that the permit came for; the successor goes there too
-    hints: Hints
+    dispatch: Dispatch
     stop: Event
 
     def __call__(self) -> None:
@@ -61,7 +55,45 @@ class CaptionSlice:
         nothing_more.set()
         settled = self.captioning.run(limit=self.chunk, drain=nothing_more, stop=self.stop, wake=wake)
         if settled == self.chunk:
-            self.hints.send(CAPTION_TASK[self.lane], CAPTION[self.lane])
+            self.dispatch.captions(1)
 
 
-CAPTION_TASK: Mapping[Lane, str] = {lane: f"caption_{lane.value}" for lane in Lane}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReleaseSlice:
+    """Turn complete studies into revisions, and tell the captioners."""
+
+    ledger: Ledger
+    patience: Patience
+    dispatch: Dispatch
+    metrics: Metrics
+
+    def __call__(self) -> None:
+        """Do it."""
+        with self.metrics.stage("release"):
+            released = self.ledger.release(self.patience)
+        if released:
+            log.info("released", revisions=released)
+            self.dispatch.captions(min(HINTS, 1 + released // PER_HINT))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepSlice:
+    """Free what dead workers left, pause queues that fail, and send the hints that were lost."""
+
+    ledger: Ledger
+    dispatch: Dispatch
+    metrics: Metrics
+    most_crashes: int
+    breaker_share: float
+    breaker_least: int
+
+    def __call__(self) -> None:
+        """Do it."""
+        for queue, swept in self.ledger.sweep(most_crashes=self.most_crashes).items():
+            if swept.expired:
+                log.warning("leases_expired", queue=queue, expired=swept.expired, given_up=swept.given_up)
+                self.metrics.leases_expired(queue, swept.expired)
+                self.metrics.given_up(queue, swept.given_up)
+        for line in self.ledger.trip(share=self.breaker_share, least=self.breaker_least):
+            log.error("queue_paused", reason=line)
+        self.dispatch.refill()
