@@ -62,7 +62,7 @@ def make_app(broker_url: str) -> Celery:
 def add_tasks(app: Celery, tasks: Mapping[str, Callable[[], object]], *, acks_late: bool = True) -> None:
     """Make these functions answer to their names.
 
-    `acks_late=False` is for work that outlasts the broker's patience with an unacknowledged message (half an hour).
+    `acks_late=False` is for work that outlasts the half hour that a broker waits for an acknowledgement.
     """
     for name, function in tasks.items():
         app.task(_logged(name, function), name=PREFIX + name, shared=False, acks_late=acks_late)
