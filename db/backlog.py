@@ -4,6 +4,7 @@ Works inside the caller's transaction and only reads. Its cost grows with the wo
 in the last hour, not with the ledger: partial indexes and the index on `settled_at` answer.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
@@ -66,19 +67,35 @@ def backlog(connection: Connection) -> tuple[Backlog, ...]:
     )
 
 
-def has_stalled(connection: Connection, queue: str, *, seconds: float) -> bool:
-    """Whether work of a queue that is not paused has been due and free for so long."""
-    table = TABLES[CONVERT if queue == CONVERT else CAPTION]
-    before = UtcIn(-seconds)
-    waits = exists(
-        select(1).where(
-            _open(table),
-            table.next_attempt_at <= before,
-            or_(table.lease_until.is_(None), table.lease_until <= before),
-        )
+def has_stalled(
+    connection: Connection,
+    queue: str,
+    *,
+    seconds: float,
+    bucket: str | None = None,
+    lanes: Sequence[Lane] = tuple(Lane),
+) -> bool:
+    """Whether work of a queue that is not paused has been due and free for so long.
+
+    Args:
+        connection: Of the ledger.
+        queue: Which work.
+        seconds: How long.
+        bucket: Objects of this bucket only; others are another converter's.
+        lanes: Studies of these lanes only.
+    """
+    table, before = TABLES[CONVERT if queue == CONVERT else CAPTION], UtcIn(-seconds)
+    waits = select(1).where(
+        _open(table),
+        table.next_attempt_at <= before,
+        or_(table.lease_until.is_(None), table.lease_until <= before),
     )
+    if queue == CAPTION and set(lanes) != set(Lane):
+        waits = waits.where(StudyRevision.lane.in_([lane.value for lane in lanes]))
+    if queue == CONVERT and bucket is not None:
+        waits = waits.where(Object.bucket == bucket)
     paused = exists(select(1).where(QueuePause.queue == queue))
-    return bool(connection.execute(select(and_(waits, ~paused))).scalar_one())
+    return bool(connection.execute(select(and_(exists(waits), ~paused))).scalar_one())
 
 
 def rate(connection: Connection, queue: QueueName) -> Rate:

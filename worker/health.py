@@ -7,7 +7,7 @@ now; the answer names what is missing. Knows no HTTP; see `health_server`.
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from db.backlog import has_stalled
 from db.engine import reading
 from db.errors import DatabaseError
+from db.records import Lane
 from pipeline.errors import Unavailable
 from worker.bounded import Bounded
 from worker.pulse import Pulse
@@ -119,11 +120,18 @@ class Liveness:
         return Answer(ok=ok, body={"live": ok, "why": why, "kind": self._pulse.kind})
 
 
-def work_is_due(engine: Engine, queue: str, *, seconds: float) -> Callable[[], bool]:
-    """Ask the ledger whether work of the queue (convert or caption) was due and free for so long."""
+def work_is_due(
+    engine: Engine,
+    queue: str,
+    *,
+    seconds: float,
+    bucket: str | None = None,
+    lanes: Sequence[Lane] = tuple(Lane),
+) -> Callable[[], bool]:
+    """Ask the ledger whether work that this process serves was due and free for so long."""
 
     def ask() -> bool:
         with reading(engine) as connection:
-            return has_stalled(connection, queue, seconds=seconds)
+            return has_stalled(connection, queue, seconds=seconds, bucket=bucket, lanes=lanes)
 
     return Bounded("due", ask, seconds=CHECK_SECONDS)

@@ -8,8 +8,8 @@ from sqlalchemy import text
 from db import backlog, pauses, workers
 from db.backlog import Backlog, Rate
 from db.engine import reading, writing
-from db.records import RevisionOutcome, RevisionState
-from tests.conformance.ledger_world import World, reported
+from db.records import Lane, RevisionOutcome, RevisionState
+from tests.conformance.ledger_world import BUCKET, World, reported
 
 NAME = "caption:host:7"
 
@@ -129,6 +129,18 @@ class BacklogTests:
         age(world, f"UPDATE {table} SET lease_until = :then", -60)
         with writing(world.engine) as connection:
             assert not backlog.has_stalled(connection, queue, seconds=300)
+
+    def test_work_that_is_not_ours_does_not_stall(self, world: World) -> None:
+        world.convert(s1=["s1/a"])
+        world.release()
+        world.arrive("s2/a")
+        for table in ("object", "study_revision"):
+            age(world, f"UPDATE {table} SET next_attempt_at = :then, lease_until = NULL", 301)
+        with reading(world.engine) as connection:
+            assert backlog.has_stalled(connection, "convert", seconds=300, bucket=BUCKET)
+            assert not backlog.has_stalled(connection, "convert", seconds=300, bucket="another")
+            assert backlog.has_stalled(connection, "caption", seconds=300, lanes=[Lane.URGENT, Lane.ROUTINE])
+            assert not backlog.has_stalled(connection, "caption", seconds=300, lanes=[Lane.URGENT])
 
     def test_the_pace_counts_what_ended_lately_from_its_first(self, world: World) -> None:
         world.convert(s1=["s1/a"], s2=["s2/a"], s3=["s3/a"])
