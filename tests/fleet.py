@@ -55,6 +55,11 @@ class Member:
         """Whether it runs."""
         return self.process.poll() is None
 
+    @property
+    def started(self) -> bool:
+        """Whether it came so far as to work."""
+        return '"event": "started"' in self.said()
+
     def said(self) -> str:
         """What it printed and logged."""
         return self.log.read_text(errors="replace")
