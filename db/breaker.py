@@ -8,24 +8,21 @@ claim. Works inside the caller's transaction.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Select,
     and_,
     case,
     exists,
     func,
     literal_column,
-    or_,
     select,
 )
 
-from db import pauses
+from db import leases, pauses
 from db.backlog import CAPTION, CONVERT, TABLES
-from db.base import UtcIn, UtcNow
+from db.base import UtcIn
 from db.fleet_tables import QueuePause
 from db.lanes import in_lane
 from db.leases import LeasedTable
@@ -55,8 +52,8 @@ def has_work(connection: Connection, lanes: Sequence[Lane]) -> HasWork:
     """What a claim would find, paused queues left out."""
     paused = {row.queue for row in connection.execute(select(QueuePause.queue))}
     open_lanes = [] if CAPTION in paused else lanes
-    asked = [exists(_free(StudyRevision).where(in_lane(lane))) for lane in open_lanes]
-    found = connection.execute(select(exists(_free(Object)), *asked)).one()
+    asked = [exists(leases.free_rows(StudyRevision).where(in_lane(lane))) for lane in open_lanes]
+    found = connection.execute(select(exists(leases.free_rows(Object)), *asked)).one()
     return HasWork(
         convert=found[0] and CONVERT not in paused,
         lanes=frozenset(lane for lane, has_some in zip(open_lanes, found[1:], strict=True) if has_some),
@@ -77,14 +74,6 @@ def trip(connection: Connection, *, share: float, least: int) -> list[str]:
         if pauses.pause(connection, queue, reason=reason, actor=ACTOR):
             lines.append(f"{queue}: {reason}")
     return lines
-
-
-def _free(table: LeasedTable) -> Select[Any]:
-    return select(table.id).where(
-        table.state == literal_column(f"'{table.open_state}'"),
-        table.next_attempt_at <= UtcNow(),
-        or_(table.lease_until.is_(None), table.lease_until <= UtcNow()),
-    )
 
 
 def _lately(connection: Connection, queue: str, table: LeasedTable) -> tuple[int, int]:

@@ -40,8 +40,13 @@ class Ledger:
         source, new = iter(listed), 0
         while batch := list(islice(source, BATCH)):
             with writing(self._engine) as connection:
-                new += objects.record(connection, bucket, batch)
+                new += len(objects.record(connection, bucket, batch))
         return new
+
+    def mark_removed(self, bucket: str, keys: Sequence[str]) -> int:
+        """Objects that were deleted before they were read have no work left; how many."""
+        with writing(self._engine) as connection:
+            return objects.remove(connection, bucket, keys)
 
     def claim_objects(
         self,

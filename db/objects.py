@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, func, literal_column, null
+from sqlalchemy import ColumnElement, Connection, case, func, literal_column, null, or_, select, text, update
 
 from db import leases
-from db.base import plain
+from db.base import UtcNow, plain
 from db.errors import ProvenanceMissing
 from db.records import InstanceFact, Lane, ListedObject, ObjectOutcome, ObjectState, ObjectWork, StudyFact
 from db.tables import Instance, Object, Study
@@ -20,6 +20,8 @@ _HEADER_TEXTS = ("patient_id", "patient_name", "accession_number", "study_descri
 
 # Modalities of what accompanies images: a study is named after its images when it has any.
 _COMPANIONS = ("", "SR", "PR", "KO", "DOC", "SEG", "REG", "AU")
+
+DELETED = "the object was deleted before it was read"
 
 # A header that names its study and could not be read further.
 _UNREAD = InstanceFact(
@@ -37,8 +39,11 @@ _UNREAD = InstanceFact(
 )
 
 
-def record(connection: Connection, bucket: str, listed: Sequence[ListedObject]) -> int:
-    """Add the objects that are new or back again; how many were."""
+def record(connection: Connection, bucket: str, listed: Iterable[ListedObject]) -> list[ListedObject]:
+    """Add the objects that are new or back again; returns those."""
+    missing = _missing(connection, bucket, listed)
+    if not missing:
+        return []
     pending = {  # literals: bound values would cost a statement for each row
         "state": literal_column("'pending'"),
         "reason": literal_column("''"),
@@ -52,7 +57,7 @@ def record(connection: Connection, bucket: str, listed: Sequence[ListedObject]) 
             set_=pending,
             where=Object.state == literal_column("'gone'"),
         )
-        .returning(Object.id)
+        .returning(Object.key, Object.etag)
     )
     rows = [
         {
@@ -64,9 +69,49 @@ def record(connection: Connection, bucket: str, listed: Sequence[ListedObject]) 
             "prefix": item.key.rpartition("/")[0] + "/" if "/" in item.key else "",
             "state": ObjectState.PENDING.value,
         }
-        for item in listed
+        for item in missing.values()
     ]
-    return len(connection.execute(added, rows).all())
+    return [missing[row.key, row.etag] for row in connection.execute(added, rows)]
+
+
+def _missing(
+    connection: Connection, bucket: str, listed: Iterable[ListedObject]
+) -> dict[tuple[str, str], ListedObject]:
+    """Those that the ledger does not hold, by stored key and etag, each once and in this order.
+
+    Asking for a page costs a quarter of writing it once more, which is what a listing of known objects would do.
+    """
+    asked = {(plain(item.key), plain(item.etag)): item for item in listed}
+    if connection.dialect.name == "postgresql":
+        # A table that grew since it was last analysed looks small, and would be read whole for each page.
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+    known = connection.execute(
+        select(Object.key, Object.etag).where(
+            Object.bucket == bucket,
+            Object.key.in_(sorted({key for key, _ in asked})),
+            Object.state != literal_column("'gone'"),
+        )
+    )
+    held = {(row.key, row.etag) for row in known}
+    return {name: asked[name] for name in sorted(asked) if name not in held}
+
+
+def remove(connection: Connection, bucket: str, keys: Iterable[str]) -> int:
+    """Pending objects of these keys, whatever their etag, are gone; how many. A leased one is its worker's."""
+    ids = select(Object.id).where(
+        Object.bucket == bucket,
+        Object.key.in_(sorted({plain(key) for key in keys})),
+        Object.state == literal_column("'pending'"),
+        or_(Object.lease_until.is_(None), Object.lease_until <= UtcNow()),
+    )
+    gone = (
+        update(Object)
+        .where(Object.id.in_(ids.order_by(Object.id).with_for_update(skip_locked=True)))
+        .values(
+            state=ObjectState.GONE.value, reason=DELETED, lease_owner=None, lease_until=None, settled_at=UtcNow()
+        )
+    )
+    return connection.execute(gone).rowcount
 
 
 def claim(

@@ -13,16 +13,28 @@ from pipeline.study import ObjectRef
 
 
 class Bucket(Protocol):
-    """A place with objects. Both methods may block on a disk or a network."""
+    """A place with objects. Every method may block on a disk or a network."""
 
     @property
     def name(self) -> str:
         """The bucket's identity in the ledger: the same place always has the same name."""
 
-    def list(self) -> Iterator[ObjectRef]:
-        """Every object in the order of its key's UTF-8 bytes, whatever it holds; memory does not grow with it.
+    @property
+    def prefix(self) -> str:
+        """What the key of each of its objects starts with; "" takes in all."""
+
+    def list(self, *, after: str = "", within: str = "") -> Iterator[ObjectRef]:
+        """Objects in the order of their keys' UTF-8 bytes, whatever they hold; memory does not grow with them.
+
+        Only those whose key comes after `after` and starts with `within`.
 
         Raises UsageError when the place or the credentials are wrong, Unavailable when it does not answer.
+        """
+
+    def stat(self, key: str) -> ObjectRef | None:
+        """The object as it is now, None where there is none; it need not be below the prefix.
+
+        Raises Unavailable when the place does not answer, or refuses.
         """
 
     def open(self, ref: ObjectRef) -> AbstractContextManager[BinaryIO]:

@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -24,17 +25,54 @@ ESCAPE_BASE = 0xEF00
 _ESCAPED = range(ESCAPE_BASE + 0x80, ESCAPE_BASE + 0x100)
 
 
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """The keys that a listing is asked for. Bytes are compared, as the listing sorts them."""
+
+    after: bytes
+    within: bytes
+
+    def holds(self, key: str) -> bool:
+        """Whether this key is asked for."""
+        name = key.encode()
+        return name > self.after and name.startswith(self.within)
+
+    def enters(self, folder: str) -> bool:
+        """Whether a key below this folder, which ends with a slash, can be asked for."""
+        name = folder.encode()
+        return (name > self.after or self.after.startswith(name)) and (
+            name.startswith(self.within) or self.within.startswith(name)
+        )
+
+
 class FolderBucket:
     """The files below a folder."""
+
+    prefix = ""
 
     def __init__(self, path: Path) -> None:
         self._root = _folder(path)
         self._known = self._identity(self._root)
         self.name = key_of(str(self._root))
 
-    def list(self) -> Iterator[ObjectRef]:
-        """Every file in key order."""
-        return self._walk("", (self._known,))
+    def list(self, *, after: str = "", within: str = "") -> Iterator[ObjectRef]:
+        """Files in key order."""
+        return self._walk("", (self._known,), _Span(after.encode(), within.encode()))
+
+    def stat(self, key: str) -> ObjectRef | None:
+        """The file as it is now."""
+        if not self._is_there():
+            raise Unavailable("the source folder is gone or is another one now: mount it again")
+        if "\0" in key or any(part in ("", ".", "..") for part in key.split("/")):
+            return None  # no listing gives such a key
+        path = self._root / path_of(key)
+        try:
+            path.lstat()
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            raise _unusable(error) from error
+        return None if path.is_dir() else next(_listed(path, key), None)
 
     def _is_there(self) -> bool:
         """Whether the root is still the folder it was; an unmounted one leaves an empty folder behind."""
@@ -61,7 +99,7 @@ class FolderBucket:
             raise _unusable(error) from error
         return cast(AbstractContextManager[BinaryIO], _FileStream(descriptor, ref))
 
-    def _walk(self, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[ObjectRef]:
+    def _walk(self, prefix: str, above: tuple[tuple[int, int], ...], span: _Span) -> Iterator[ObjectRef]:
         """`above` identifies the folders we are in: a link back to one of them is not entered."""
         folder = self._root / path_of(prefix)
         try:
@@ -70,17 +108,20 @@ class FolderBucket:
         except OSError as error:
             if not prefix:
                 raise Unavailable(f"the folder {self.name!r} cannot be listed ({error.strerror})") from error
-            yield _unreadable(prefix)
+            yield from _unreadable(prefix, span)
             return
         for name in names:
             key = prefix + name.decode()
             path = self._root / path_of(key)
             if not name.endswith(b"/"):
-                yield from _listed(path, key)
+                if span.holds(key):
+                    yield from _listed(path, key)
+            elif not span.enters(key):
+                continue
             elif (identity := self._identity(path)) in above:
-                yield _unreadable(key)
+                yield from _unreadable(key, span)
             else:
-                yield from self._walk(key, (*above, identity))
+                yield from self._walk(key, (*above, identity), span)
 
     @staticmethod
     def _identity(path: Path) -> tuple[int, int]:
@@ -149,7 +190,7 @@ def _listed(path: Path, key: str) -> Iterator[ObjectRef]:
             return  # deleted between the listing and now: there is no such object
         status = path.lstat()
     except OSError:
-        yield _unreadable(key)
+        yield _unread(key)
         return
     size = status.st_size if stat.S_ISREG(status.st_mode) else 0
     yield ObjectRef(
@@ -160,7 +201,12 @@ def _listed(path: Path, key: str) -> Iterator[ObjectRef]:
     )
 
 
-def _unreadable(key: str) -> ObjectRef:
+def _unreadable(folder: str, span: _Span) -> Iterator[ObjectRef]:
+    if span.holds(folder):
+        yield _unread(folder)
+
+
+def _unread(key: str) -> ObjectRef:
     return ObjectRef(key=key, etag="unreadable", size=0, last_modified=_moment(0))
 
 
@@ -182,6 +228,7 @@ def _unusable(error: OSError) -> Exception:
     return Unavailable(f"the file cannot be read ({error.strerror}): check the disk")
 
 
+_ABSENT = frozenset({2, 20, 36})  # ENOENT, ENOTDIR, ENAMETOOLONG
 _NO_FILE = frozenset({6, 40})  # ENXIO: a socket; ELOOP: links in a circle
 
 

@@ -70,13 +70,19 @@ class S3Bucket:
 
     def __init__(self, bucket: str, prefix: str = "", *, client: "S3Client") -> None:
         self.name = f"s3://{bucket}"  # without the prefix: an object is the same one, whatever listed it
+        self.prefix = prefix
         self._bucket = bucket
-        self._prefix = prefix
         self._client = client
 
-    def list(self) -> Iterator[ObjectRef]:
-        """Every object below the prefix, as S3 orders them: by the bytes of the key."""
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
+    def list(self, *, after: str = "", within: str = "") -> Iterator[ObjectRef]:
+        """Objects below the prefix, as S3 orders them: by the bytes of the key."""
+        narrowest = max(self.prefix, within, key=len)
+        if not (narrowest.startswith(self.prefix) and narrowest.startswith(within)):
+            return
+        start: Any = {"StartAfter": after} if after else {}
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=narrowest, **start
+        )
         with self._conditions(UsageError):
             for page in pages:
                 for entry in page.get("Contents", ()):
@@ -86,6 +92,20 @@ class S3Bucket:
                         size=entry["Size"],
                         last_modified=entry["LastModified"],
                     )
+
+    def stat(self, key: str) -> ObjectRef | None:
+        """The object as one HEAD tells it."""
+        try:
+            with self._conditions(Unavailable):
+                reply = self._client.head_object(Bucket=self._bucket, Key=key)
+        except ObjectChanged:
+            return None
+        return ObjectRef(
+            key=key,
+            etag=reply["ETag"].strip('"'),
+            size=reply["ContentLength"],
+            last_modified=reply["LastModified"],
+        )
 
     @contextmanager
     def open(self, ref: ObjectRef) -> Iterator[BinaryIO]:

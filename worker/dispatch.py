@@ -10,7 +10,8 @@ from typing import Protocol
 
 from db.ledger import Ledger
 from db.records import Lane
-from worker.queues import CAPTION, CONVERT
+from db.trainings import Trainings
+from worker.queues import CAPTION, CONVERT, TRAINING
 
 HINTS = 8  # permits in a queue: as many workers may start at once, and each that finds more sends another
 
@@ -27,6 +28,7 @@ class Dispatch:
     """The permits of one process."""
 
     ledger: Ledger
+    trainings: Trainings
     sender: Sender
     waiting: Callable[[], Mapping[str, int]]  # permits in each queue
 
@@ -42,7 +44,11 @@ class Dispatch:
     def refill(self) -> None:
         """Send permits where there is work and no permit waits."""
         work = self.ledger.has_work(lanes=list(Lane))
-        due = {CAPTION[lane]: "caption" for lane in work.lanes} | ({CONVERT: "convert"} if work.convert else {})
+        due = {CAPTION[lane]: "caption" for lane in work.lanes}
+        if work.convert:
+            due[CONVERT] = "convert"
+        if self.trainings.has_work():
+            due[TRAINING] = "training"
         if not due:
             return
         waiting = self.waiting()

@@ -17,6 +17,8 @@ from db.errors import DatabaseError
 from db.lanes import Lanes
 from db.records import Lane, ObjectOutcome
 from db.release import Patience
+from db.scans import Scans
+from db.trainings import Trainings
 from pipeline.errors import NightreadError
 from worker import broker, queues
 from worker.backfill import feed_slice
@@ -34,12 +36,14 @@ from worker.pool import ConverterPool
 from worker.provenance import model_fact
 from worker.pulse import Pulse
 from worker.settings import Settings
-from worker.slices import CaptionSlice, ConvertSlice, ReleaseSlice, SweepSlice
+from worker.slices import CaptionSlice, ConvertSlice, ReleaseSlice, ScanSlice, SweepSlice
 from worker.supervisor import Command, run_fleet
+from worker.training import TrainingSlice
 
 RELEASE_SECONDS = 1.0
 SWEEP_SECONDS = 5.0
 FEED_SECONDS = 5.0
+SCAN_LOOK_SECONDS = 2.0  # between looks whether a listing is due, or goes on
 STALL_SECONDS = 300.0
 CONTROL_THREADS = 4  # a scan must not hold up the release
 
@@ -80,11 +84,16 @@ class Crew:
         self.app = make_app(url)
         self.hints = Hints(self.app)
         self.ledger = PatientLedger(self.site.engine, patience_seconds=settings.lease_seconds)
-        self.dispatch = Dispatch(ledger=self.ledger, sender=self.hints, waiting=self.messages)
+        self.dispatch = Dispatch(
+            ledger=self.ledger,
+            trainings=Trainings(self.site.engine),
+            sender=self.hints,
+            waiting=self.messages,
+        )
 
     def messages(self) -> dict[str, int]:
         """Permits that wait in each queue."""
-        names = [queues.CONVERT, *queues.CAPTION.values()]
+        names = [queues.CONVERT, *queues.CAPTION.values(), queues.TRAINING]
         return broker.waiting(self.settings.broker_url.get_secret_value(), names)
 
     def _ask_bucket(self) -> None:
@@ -185,6 +194,23 @@ def run_captioner(settings: Settings, lanes: Sequence[Lane]) -> int:
     return 0
 
 
+def run_trainer(settings: Settings) -> int:
+    """`nightread worker training`: one training run at a time, each in a process of its own."""
+    crew = Crew(settings, "training")
+    crew.inspect()
+    with crew.at_work(is_due=None, detail={}) as pulse:
+        training = TrainingSlice(
+            trainings=crew.dispatch.trainings,
+            owner=crew.owner,
+            lease_seconds=settings.lease_seconds,
+            pulse=pulse,
+            stop=crew.stop,
+        )
+        add_tasks(crew.app, {"training": _watched(pulse, "training", training)}, acks_late=False)
+        work(crew.app, name=crew.name, queues=[queues.TRAINING], threads=1, stop=crew.stop)
+    return 0
+
+
 def run_beat(settings: Settings) -> int:
     """`nightread beat`: release, sweep, back-fill and listing, each every so many seconds."""
     crew = Crew(settings, "beat")
@@ -193,6 +219,8 @@ def run_beat(settings: Settings) -> int:
     with crew.at_work(is_due=None, detail={}) as pulse:
         add_tasks(crew.app, {name: _watched(pulse, name, task) for name, task in _control(crew).items()})
         schedule = {"release": RELEASE_SECONDS, "sweep": SWEEP_SECONDS, "feed": FEED_SECONDS}
+        if settings.scan_seconds:
+            schedule["scan"] = SCAN_LOOK_SECONDS
         beat = keep_time(crew.app, schedule)
         work(crew.app, name=crew.name, queues=[queues.CONTROL], threads=CONTROL_THREADS, stop=crew.stop)
         beat.stop()
@@ -225,6 +253,14 @@ def _control(crew: Crew) -> dict[str, Callable[[], object]]:
             breaker_least=settings.breaker_least,
         ),
         "feed": fill,
+        "scan": ScanSlice(
+            scans=Scans(crew.site.engine),
+            bucket=crew.site.bucket,
+            owner=crew.owner,
+            every_seconds=settings.scan_seconds,
+            dispatch=crew.dispatch,
+            metrics=crew.metrics,
+        ),
     }
 
 

@@ -6,6 +6,7 @@ the work; a process that dies gives its permit back.
 """
 
 import logging
+import warnings
 from collections.abc import Callable, Mapping
 from threading import Event
 from typing import Any
@@ -14,6 +15,7 @@ import structlog
 from amqp.exceptions import AMQPError
 from celery import Celery
 from celery.beat import EmbeddedService, Scheduler
+from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_shutting_down
 from kombu.exceptions import OperationalError
 
@@ -35,6 +37,7 @@ def make_app(broker_url: str) -> Celery:
         task_default_routing_key=CONTROL,
         task_default_queue_type="quorum",
         task_create_missing_queues=False,
+        accept_content=["json"],
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_ignore_result=True,
@@ -56,10 +59,13 @@ def make_app(broker_url: str) -> Celery:
     return app
 
 
-def add_tasks(app: Celery, tasks: Mapping[str, Callable[[], object]]) -> None:
-    """Make these functions answer to their names."""
+def add_tasks(app: Celery, tasks: Mapping[str, Callable[[], object]], *, acks_late: bool = True) -> None:
+    """Make these functions answer to their names.
+
+    `acks_late=False` is for work that outlasts the broker's patience with an unacknowledged message (half an hour).
+    """
     for name, function in tasks.items():
-        app.task(_logged(name, function), name=PREFIX + name, ignore_result=True, shared=False)
+        app.task(_logged(name, function), name=PREFIX + name, shared=False, acks_late=acks_late)
 
 
 def _logged(name: str, function: Callable[[], object]) -> Callable[[], None]:
@@ -95,6 +101,7 @@ def work(app: Celery, *, name: str, queues: list[str], threads: int, stop: Event
     def begin_to_stop(**_signal: Any) -> None:
         stop.set()
 
+    warnings.simplefilter("ignore", SecurityWarning)  # of running as root; no message of ours can hold code
     worker_shutting_down.connect(begin_to_stop)
     setup_logging.connect(_keep_logging)
     logging.getLogger("amqp").setLevel(logging.WARNING)

@@ -67,6 +67,15 @@ def worker_caption(*, lanes: tuple[str, ...], **options: Any) -> None:
     sys.exit(run_captioner(settings_from(options), [Lane(lane) for lane in lanes] or list(Lane)))
 
 
+@worker.command("training")
+@_fleet
+def worker_training(**options: Any) -> None:
+    """Train models as `nightread train` asked for, one at a time."""
+    from worker.fleet import run_trainer
+
+    sys.exit(run_trainer(settings_from(options)))
+
+
 @click.command()
 @_fleet
 def beat(**options: Any) -> None:
@@ -74,6 +83,18 @@ def beat(**options: Any) -> None:
     from worker.fleet import run_beat
 
     sys.exit(run_beat(settings_from(options)))
+
+
+@click.command()
+@click.argument("source", required=False)
+@_DATABASE
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def scan(*, as_json: bool, **options: Any) -> None:
+    """List the whole SOURCE into the ledger and tell what no event had told of; goes on where one was stopped."""
+    from worker.bootstrap import Site
+    from worker.scan import scan_source
+
+    scan_source(Site(settings=settings_from(options)), as_json=as_json)
 
 
 @click.command()
@@ -85,6 +106,23 @@ def release(*, studies: tuple[str, ...], lane: str | None, **options: Any) -> No
     from worker.wishes import release_studies
 
     sys.exit(release_studies(settings_from(options), studies, lane=Lane(lane) if lane else None))
+
+
+@click.command()
+@click.argument("config", required=False)
+@_DATABASE
+@click.option("--list", "wants_list", is_flag=True, help="List the newest runs instead.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, with --list.")
+def train(*, config: str | None, wants_list: bool, as_json: bool, **options: Any) -> None:
+    """Queue a training run of CONFIG, a TOML file on the training machine."""
+    from worker.training import list_trainings, request_training
+
+    if wants_list:
+        list_trainings(settings_from(options), limit=20, as_json=as_json)
+    elif config:
+        request_training(settings_from(options), config)
+    else:
+        raise click.UsageError("name the CONFIG to train from, or give --list")
 
 
 @click.command()
@@ -163,4 +201,4 @@ def backfill(
         back.start_backfill(settings, wanted, dry_run=dry_run, as_json=as_json)
 
 
-COMMANDS = (up, worker, beat, release, backfill, pause, resume)
+COMMANDS = (up, worker, beat, scan, release, backfill, train, pause, resume)

@@ -1,4 +1,4 @@
-"""What `nightread status` tells of the fleet: queues, pauses, workers, what is left, how fast it goes, and until when.
+"""What `nightread status` tells of the fleet: queues, pauses, workers, what is left, and how long it takes.
 
 Collected once, then shown to people in their own time zone or to machines in UTC. Changes nothing.
 """
@@ -6,6 +6,7 @@ Collected once, then shown to people in their own time zone or to machines in UT
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -17,10 +18,13 @@ from db.backlog import CAPTION, CONVERT, Backlog, Rate, backlog, finish, rate
 from db.engine import reading
 from db.pauses import Pause, paused
 from db.workers import GONE_SECONDS, WorkerSeen, seen
-from pipeline.errors import Unavailable
-from worker.queue_depths import queue_depths, queue_names
+from pipeline.errors import NightreadError
+from worker import broker, queues
+from worker.bounded import Bounded
 from worker.settings import Settings
 
+NO_BROKER = "not set"
+PATIENCE_SECONDS = 2.0  # with the broker
 REMEMBERED_SECONDS = 3600.0  # a process that fell silent is told of for so long
 
 
@@ -45,27 +49,33 @@ class FleetView:
         return sum(item.left for item in self.backlog if item.queue == CONVERT)
 
     @property
+    def held(self) -> tuple[str, ...]:
+        """The paused queues that have work left."""
+        left = {CONVERT: self.objects_left, CAPTION: self.studies_left}
+        return tuple(pause.queue for pause in self.paused if left.get(pause.queue))
+
+    @property
     def finish(self) -> datetime | None:
         """When all of it is done at the pace of the last minutes; None where that cannot be told."""
-        if not (self.studies_left or self.objects_left):
+        if self.held or not (self.studies_left or self.objects_left):
             return None
         return finish(self.now, (self.studies_left, self.studies), (self.objects_left, self.objects))
 
     @property
     def is_fleet(self) -> bool:
         """Whether there is more to tell than a single run's ledger."""
-        return bool(self.workers or self.silent or self.paused or self.broker != "not set")
+        return bool(self.workers or self.silent or self.paused or self.broker != NO_BROKER)
 
 
 def view_fleet(settings: Settings, engine: Engine, *, studies_left: int) -> FleetView:
     """Ask ledger and broker."""
-    queues, broker = _queues(settings)
+    messages, told = _messages(settings)
     with reading(engine) as connection:
         known = seen(connection, within_seconds=REMEMBERED_SECONDS)
         return FleetView(
             now=datetime.now(UTC),
-            queues=queues,
-            broker=broker,
+            queues=messages,
+            broker=told,
             paused=paused(connection),
             workers=tuple(worker for worker in known if worker.seen_seconds <= GONE_SECONDS),
             silent=tuple(worker for worker in known if worker.seen_seconds > GONE_SECONDS),
@@ -84,7 +94,7 @@ def fleet_as_json(view: FleetView) -> dict[str, Any]:
         "paused": [_in_iso(asdict(pause)) for pause in view.paused],
         "workers": [_in_iso(asdict(worker)) | _place(worker) for worker in view.workers],
         "backlog": [asdict(item) for item in view.backlog],
-        "rate": {"studies": asdict(view.studies), "objects": asdict(view.objects)},
+        "rate": {"studies": _pace(view.studies), "objects": _pace(view.objects)},
         "finish": view.finish.isoformat(timespec="seconds") if view.finish else None,
     }
 
@@ -96,10 +106,9 @@ def print_fleet(view: FleetView) -> None:
     console = Console(highlight=False)
     console.print()
     for pause in view.paused:
-        told = (
-            f"{pause.queue} is PAUSED since {_clock(pause.paused_at, view.now)} by {pause.actor}: {pause.reason}"
-        )
-        console.print(Text(f"{told}; `nightread resume {pause.queue}` lets it go", style="yellow"))
+        told = f"{pause.queue} is PAUSED since {_clock(pause.paused_at, view.now)} by {pause.actor}: "
+        remedy = f"; `nightread resume {pause.queue}` lets it go"
+        console.print(Text(told + pause.reason + remedy, style="yellow"))
     console.print(_work_table(view.backlog))
     console.print(Text(pace_in_words(view)))
     console.print()
@@ -112,35 +121,42 @@ def pace_in_words(view: FleetView) -> str:
     pace = f"{view.studies.short:,} studies ended in ten minutes, {view.studies.long:,} in an hour."
     if not (view.studies_left or view.objects_left):
         return f"{pace} Nothing is left to do."
+    if view.held:
+        return f"{pace} No end can be told while {' and '.join(view.held)} is paused."
     if view.finish is None:
         return f"{pace} At this pace no end can be told."
     when = _clock(view.finish, view.now)
+    objects, studies = _number(view.objects_left, "object"), _number(view.studies_left, "study", "studies")
     if not view.studies_left:
-        return f"{pace} At this rate {_number(view.objects_left, 'object')} left to convert are done at {when}."
-    verb = "is" if view.studies_left == 1 else "are"
-    told = (
-        f"{pace} At this rate the night's {_number(view.studies_left, 'study', 'studies')} {verb} done at {when}"
-    )
-    more = f"; {_number(view.objects_left, 'object')} to convert may hold more" if view.objects_left else ""
-    return f"{told}{more}."
+        return f"{pace} At this rate the {objects} left to convert {_be(view.objects_left)} done at {when}."
+    more = f"; {objects} to convert may hold more" if view.objects_left else ""
+    return f"{pace} At this rate the night's {studies} {_be(view.studies_left)} done at {when}{more}."
 
 
-def _queues(settings: Settings) -> tuple[dict[str, int], str]:
+def _messages(settings: Settings) -> tuple[dict[str, int], str]:
     url = settings.broker_url.get_secret_value()
     if not url:
-        return {}, "not set"
+        return {}, NO_BROKER
+    ask = Bounded("queues", partial(broker.waiting, url, _queue_names(settings)), seconds=PATIENCE_SECONDS)
     try:
-        return queue_depths(url, queue_names(settings)), "ok"
-    except Unavailable as error:
+        return ask(), "ok"
+    except NightreadError as error:
         return {}, str(error)
 
 
+def _queue_names(settings: Settings) -> list[str]:
+    """The fleet's queues, and the events' where they come through the same broker."""
+    ours = [queues.CONVERT, *queues.CAPTION.values(), queues.TRAINING, queues.CONTROL, queues.DEAD]
+    return ours if settings.events_url.get_secret_value() else [settings.events_queue, *ours]
+
+
 def _queues_in_words(view: FleetView) -> str:
-    if view.broker == "not set":
+    if view.broker == NO_BROKER:
         return "Messages: NIGHTREAD_BROKER_URL is not set here, so the queues cannot be asked."
     if view.broker != "ok":
         return f"Messages: the broker does not answer ({view.broker})."
-    return "Messages: " + (", ".join(f"{name} {count:,}" for name, count in view.queues.items()) or "no queue yet")
+    depths = [f"{name.removeprefix('nightread.')} {count:,}" for name, count in view.queues.items()]
+    return f"Messages: {', '.join(depths) or 'no queue yet'}"
 
 
 def _work_table(left: Sequence[Backlog]) -> Table:
@@ -169,8 +185,8 @@ def _print_workers(console: Console, view: FleetView) -> None:
             table.add_row(worker.kind, place["host"], place["pid"], ago, f"{worker.settled:,}", now)
         console.print(table)
     for worker in view.silent:
-        place, ago = _place(worker), in_words(worker.seen_seconds)
-        told = f"{worker.kind} on {place['host']} (pid {place['pid']}) has been silent for {ago}: it was killed or cut off"
+        where = "{host} (pid {pid})".format(**_place(worker))
+        told = f"{worker.kind} on {where} has been silent for {in_words(worker.seen_seconds)}: killed or cut off"
         console.print(Text(told, style="yellow"))
 
 
@@ -181,17 +197,24 @@ def _place(worker: WorkerSeen) -> dict[str, str]:
 
 def in_words(seconds: float) -> str:
     """A duration, to two figures or so."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.0f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} d"
+    for unit, length, most in (("s", 1, 90), ("min", 60, 90), ("h", 3600, 48)):
+        if seconds < most * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds / 86400:.0f} d"
 
 
 def _clock(then: datetime, now: datetime) -> str:
     """The local time, with its day when that is another."""
     local = then.astimezone()
     return f"{local:%H:%M}" if local.date() == now.astimezone().date() else f"{local:%H:%M on %a %d %b}"
+
+
+def _be(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _pace(speed: Rate) -> dict[str, float]:
+    return {"ten_minutes": speed.short, "hour": speed.long, "per_second": round(speed.per_second, 4)}
 
 
 def _number(count: int, one: str, many: str = "") -> str:

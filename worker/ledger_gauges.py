@@ -18,12 +18,12 @@ from db.engine import reading
 from db.errors import DatabaseError
 from db.pauses import Pause, paused
 from db.workers import WorkerSeen, seen
-from pipeline.errors import Unavailable
+from pipeline.errors import NightreadError
 from worker.bounded import Bounded
 from worker.metrics import metric_named
 
 KEPT_SECONDS = 5.0
-PATIENCE_SECONDS = 5.0  # with a ledger that does not answer
+PATIENCE_SECONDS = 3.0  # with a ledger or broker that does not answer; a scrape has ten seconds
 SHARE = 20  # an answer that took a second is kept for so many
 
 
@@ -37,9 +37,10 @@ class LedgerGauges(Collector):
         messages: Callable[[], Mapping[str, int]] = dict,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`messages` gives those ready in each queue of the broker; {} when it does not answer."""
-        self._engine, self._messages, self._clock = engine, messages, clock
+        """`messages` gives those ready in each queue of the broker; what it raises leaves them out."""
+        self._engine, self._clock = engine, clock
         self._ask = Bounded("gauges", self._read, seconds=PATIENCE_SECONDS)
+        self._ask_broker = Bounded("messages", messages, seconds=PATIENCE_SECONDS)
         self._kept: list[GaugeMetricFamily] = []
         self._kept_until = 0.0
 
@@ -64,7 +65,7 @@ class LedgerGauges(Collector):
         up = family("nightread_ledger_up")
         try:
             left, held, known = self._ask()
-        except (DatabaseError, Unavailable):
+        except (DatabaseError, NightreadError):
             up.add_metric([], 0)
             return [up]
         up.add_metric([], 1)
@@ -82,7 +83,11 @@ class LedgerGauges(Collector):
 
     def _of_broker(self) -> GaugeMetricFamily:
         messages = family("nightread_messages")
-        for queue, count in self._messages().items():
+        try:
+            waiting = self._ask_broker()
+        except NightreadError:
+            return messages
+        for queue, count in waiting.items():
             messages.add_metric([queue], count)
         return messages
 

@@ -1,4 +1,4 @@
-"""What a person asks of the ledger between runs: status, reports, retry, pauses, the schema. Function per command."""
+"""What a person asks of the ledger between runs: status, reports, retry, pauses, the schema. One function each."""
 
 from dataclasses import asdict
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from worker.terminal import DRAFT, balance_as_json, print_balance, print_json, p
 
 
 def show_status(settings: Settings, *, failures: int, as_json: bool) -> None:
-    """The balance, what failed, by the key or the study that a person can look for, and the fleet if there is one."""
+    """The balance, what failed, by the key or the study that a person can look for, and the fleet if any."""
     site = _existing(settings)
     balance, failed = site.ledger.balance(), site.ledger.failures(failures)
     studies_left = balance.studies["waiting"] + balance.studies["working"]
@@ -73,9 +73,7 @@ def pause_queue(settings: Settings, queue: str, *, reason: str, actor: str = "op
         is_new = pause(connection, queue, reason=reason, actor=actor)
         (held,) = [item for item in paused(connection) if item.queue == queue]
     if is_new:
-        click.echo(
-            f"{queue} is paused; what workers have in hand they finish. `nightread resume {queue}` lets it go."
-        )
+        click.echo(f"{queue} is paused; workers finish what they have. `nightread resume {queue}` lets it go.")
     else:
         click.echo(f"{queue} was paused before, by {held.actor}: {held.reason}. That stays.")
 

@@ -23,11 +23,11 @@ log = structlog.get_logger()
 class PatientLedger(Ledger):
     """The ledger, settling with patience."""
 
-    def __init__(self, engine: Engine, *, patience_seconds: float) -> None:
+    def __init__(self, engine: Engine, *, patience_seconds: float, longest_pause: float = LONGEST_PAUSE) -> None:
         super().__init__(engine)
         self._retrying = Retrying(
             retry=retry_if_exception(_may_pass),
-            wait=wait_random_exponential(multiplier=0.5, max=LONGEST_PAUSE),
+            wait=wait_random_exponential(multiplier=0.5, max=longest_pause),
             stop=stop_after_delay(patience_seconds),
             before_sleep=_tell,
             reraise=True,

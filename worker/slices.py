@@ -11,11 +11,15 @@ import structlog
 
 from db.ledger import Ledger
 from db.release import Patience
+from db.scans import Scans
+from pipeline.bucket import Bucket
 from worker.captioning import Captioning
 from worker.conversions import Conversions
 from worker.dispatch import HINTS, Dispatch
 from worker.metrics import Metrics
+from worker.scan import ScanProgress, scan_slice
 
+SCAN_SECONDS = 30.0  # a slice of a listing
 PER_HINT = 16  # released studies to a hint: about what a worker takes at once
 
 log = structlog.get_logger()
@@ -77,6 +81,32 @@ class ReleaseSlice:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ScanSlice:
+    """Walk the bucket's listing for a while, when one is open or due, and tell the converters what it found."""
+
+    scans: Scans
+    bucket: Bucket
+    owner: str
+    every_seconds: float
+    dispatch: Dispatch
+    metrics: Metrics
+
+    def __call__(self) -> None:
+        """Do it."""
+        if not self.scans.is_due(self.bucket.name, self.bucket.prefix, every_seconds=self.every_seconds):
+            return
+        with self.metrics.stage("scan"):
+            done = scan_slice(self.scans, self.bucket, owner=self.owner, seconds=SCAN_SECONDS, on_page=self._tell)
+        if done is not None and done.missed:
+            self.metrics.missed_events(done.missed)
+            log.warning("events_missed", objects=done.missed)
+
+    def _tell(self, progress: ScanProgress) -> None:
+        if progress.new:
+            self.dispatch.conversions(1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SweepSlice:
     """Free what dead workers left, pause queues that fail, and send the hints that were lost."""
 
@@ -96,4 +126,7 @@ class SweepSlice:
                 self.metrics.given_up(queue, swept.given_up)
         for line in self.ledger.trip(share=self.breaker_share, least=self.breaker_least):
             log.error("queue_paused", reason=line)
+        lost = self.dispatch.trainings.sweep(most_crashes=self.most_crashes)
+        if lost.expired:
+            log.warning("trainings_lost", expired=lost.expired, given_up=lost.given_up)
         self.dispatch.refill()

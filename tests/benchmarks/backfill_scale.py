@@ -54,7 +54,7 @@ def probe(world: World, studies: int, version: str) -> None:
                 break
         with writing(world.engine) as connection:
             backfills.pause(connection, started, actor="bench")
-            connection.execute(text("UPDATE study_revision SET model_version_id = 1 WHERE state = 'reported'"))
+            connection.execute(text("UPDATE study_revision SET model_version_id = 1 WHERE model_version_id <> 1"))
         tidy(world.engine)
     with reading(world.engine) as connection:
         watch("a dry run", lambda: backfills.count(connection, Selection(), model_version_id=model))

@@ -1,6 +1,7 @@
 """What back-fills and operators' wishes promise, on any engine."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from threading import Barrier, Thread
 from typing import Any
@@ -25,12 +26,6 @@ def archive(world: World, studies: int = 6) -> None:
     world.convert(**{f"s{number}": [f"s{number}/a"] for number in range(1, studies + 1)})
     world.release()
     world.report_all()
-    settled_by(world, world.model_version_id)
-
-
-def settled_by(world: World, model_version_id: int) -> None:
-    """What has ended was settled by this model."""
-    _write(world, f"UPDATE study_revision SET model_version_id = {model_version_id} WHERE state <> 'waiting'")
 
 
 def newer(world: World) -> int:
@@ -118,7 +113,6 @@ class SelectionTests:
             RevisionOutcome(revision_id=one.revision_id, state=RevisionState.SKIPPED, reason="HIP"),
             RevisionOutcome(revision_id=two.revision_id, state=RevisionState.FAILED, reason="memory"),
         )
-        settled_by(world, world.model_version_id)
         model = newer(world)
         assert counted(world, model) == SelectionCount(selected=3, to_queue=2, seen=0, waiting=0)
         start(world, model)
@@ -162,7 +156,6 @@ class SelectionTests:
         world.convert(s1=["s1/late"])
         world.release()
         world.report_all()
-        settled_by(world, world.model_version_id)
         model = newer(world)
         start(world, model)
         assert fed(world, model).queued == 1
@@ -322,7 +315,8 @@ class RecaptionTests:
         fed(world, model)
         assert world.rows("SELECT findings, status FROM latest_report") == [("The lungs are clear.", "draft")]
         assert world.rows("SELECT state FROM study_status") == [("waiting",)]
-        _settle(world, model, findings="A new nodule.")
+        (work,) = world.take()
+        replace(world, model_version_id=model).settle(reported(work, findings="A new nodule."))
         assert world.rows("SELECT findings, model_version FROM latest_report") == [("A new nodule.", "2")]
         assert world.rows("SELECT status FROM report ORDER BY id") == [("superseded",), ("draft",)]
         assert world.rows("SELECT state FROM study_status") == [("reported",)]
@@ -333,8 +327,8 @@ class RecaptionTests:
         start(world, model)
         fed(world, model)
         (work,) = world.take()
-        world.settle(RevisionOutcome(revision_id=work.revision_id, state=RevisionState.FAILED, reason="memory"))
-        settled_by(world, model)
+        failed = RevisionOutcome(revision_id=work.revision_id, state=RevisionState.FAILED, reason="memory")
+        replace(world, model_version_id=model).settle(failed)
         assert world.rows("SELECT state, reason FROM study_status") == [("failed", "memory")]
         assert world.rows("SELECT findings, model_version FROM latest_report") == [("The lungs are clear.", "1")]
         (shown,) = world.ledger.study_entries()
@@ -387,13 +381,3 @@ class WishTests:
 def _turned(world: World, turn: Any, backfill_id: int) -> None:
     with writing(world.engine) as connection:
         assert turn(connection, backfill_id, actor="ann")
-
-
-def _settle(world: World, model: int, *, findings: str) -> None:
-    world.ledger.settle_revisions(
-        [reported(work, findings=findings) for work in world.take()],
-        owner=OWNER,
-        run_id=world.run_id,
-        model_version_id=model,
-        decoding_sha256="d",
-    )

@@ -47,12 +47,41 @@ def test_a_prefix_narrows_the_listing_but_not_the_name(client: Any) -> None:
     assert bucket.name == S3Bucket("archive", client=client).name == "s3://archive"
 
 
+@pytest.mark.parametrize("after", ["", "a b+c.dcm", "a/", "a/z", "a/ä.dcm", "zz"])
+@pytest.mark.parametrize("within", ["", "a", "a/", "a/b/", "b"])
+def test_a_listing_goes_on_after_a_key_and_keeps_within_a_prefix(client: Any, after: str, within: str) -> None:
+    expected = [k for k in sorted(KEYS, key=str.encode) if k.encode() > after.encode() and k.startswith(within)]
+    for prefix in ("", "a", "a/b"):
+        bucket = S3Bucket("archive", prefix, client=client)
+        assert bucket.prefix == prefix
+        found = [ref.key for ref in bucket.list(after=after, within=within)]
+        assert found == [key for key in expected if key.startswith(prefix)]
+
+
+def test_one_object_is_told_as_the_listing_tells_it(client: Any) -> None:
+    bucket = S3Bucket("archive", client=client)
+    for key, ref in listed(bucket).items():
+        one = bucket.stat(key)
+        assert one
+        assert (one.key, one.etag, one.size) == (ref.key, ref.etag, ref.size)
+        assert abs((one.last_modified - ref.last_modified).total_seconds()) <= 1  # a HEAD rounds to seconds
+    assert bucket.stat("a/b") is None
+    assert bucket.stat("x" * 1024) is None
+
+
+def test_a_place_that_does_not_answer_tells_nothing_of_an_object(s3_service: S3Service, client: Any) -> None:
+    wrong = S3Bucket("archive", client=s3_service.client(aws_secret_access_key="wrong"))
+    with pytest.raises(Unavailable, match="access denied"):
+        wrong.stat("z%41.dcm")
+
+
 def test_a_listing_longer_than_a_page_is_whole(client: Any) -> None:
     client.create_bucket(Bucket="many")
     keys = [f"{number:05d}" for number in range(1005)]
     for key in keys:
         client.put_object(Bucket="many", Key=key, Body=b"")
     assert list(listed(S3Bucket("many", client=client))) == keys
+    assert [ref.key for ref in S3Bucket("many", client=client).list(after="00002")] == keys[3:]
 
 
 def test_an_object_is_read_as_it_was_listed(client: Any) -> None:
@@ -114,7 +143,7 @@ def _count(stream: Any) -> list[int]:
     ],
 )
 def test_a_wrong_name_or_credential_is_one_clear_line(
-    s3_service: S3Service, client: Any, bucket: str, changes: dict[str, str], message: str
+    s3_service: S3Service, client: Any, bucket: str, changes: dict[str, Any], message: str
 ) -> None:
     ref = next(S3Bucket("archive", client=client).list())
     wrong = S3Bucket(bucket, client=s3_service.client(**changes))

@@ -200,7 +200,7 @@ def test_neither_does_one_whose_keeper_was_killed_before(start: Start) -> None:
 
 
 def test_each_process_has_a_port_of_its_own_and_the_first_tells_of_all(start: Start) -> None:
-    port = free_ports()
+    port = free_ports(3)
     up = start("steady", "other", port=port)
     assert {(line[0], line[3]) for line in up.lines()} == {("steady", str(port + 1)), ("other", str(port + 2))}
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=5) as answer:

@@ -170,3 +170,56 @@ def test_a_folder_that_vanishes_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "gone").rmdir()
     with pytest.raises(Unavailable, match="cannot be listed"):
         list(bucket.list())
+
+
+TREE = ["a/b", "a.b", "a-b/c", "a/é", "B", "a/.DS_Store", "a/c/d", "a/c.e", "a0", "z"]
+
+
+@pytest.mark.parametrize(
+    "after", ["", "a", "a/", "a/b", "a/c", "a/c/", "a/c/d", "a.b", "b", "zz", "a/é", "a/\uf000"]
+)
+def test_a_listing_goes_on_after_any_key(tmp_path: Path, after: str) -> None:
+    bucket = fill(tmp_path, *TREE)
+    expected = [key for key in sorted(TREE, key=str.encode) if key.encode() > after.encode()]
+    assert [ref.key for ref in bucket.list(after=after)] == expected
+
+
+@pytest.mark.parametrize("within", ["", "a", "a/", "a/c", "a/c/", "a/c/d", "q/", "/"])
+def test_a_listing_keeps_within_a_prefix(tmp_path: Path, within: str) -> None:
+    bucket = fill(tmp_path, *TREE)
+    expected = [key for key in sorted(TREE, key=str.encode) if key.startswith(within)]
+    assert [ref.key for ref in bucket.list(within=within)] == expected
+    assert [ref.key for ref in bucket.list(after="a/b", within=within)] == [
+        key for key in expected if key.encode() > b"a/b"
+    ]
+
+
+def test_folders_that_cannot_hold_what_is_asked_for_are_not_entered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = fill(tmp_path, "a/1", "b/1", "b/c/1", "d/1")
+    entered: list[str] = []
+    scandir = os.scandir
+
+    def noting(path: Any) -> Any:
+        entered.append(Path(path).name)
+        return scandir(path)
+
+    monkeypatch.setattr("pipeline.folder_bucket.os.scandir", noting)
+    assert [ref.key for ref in bucket.list(after="a/9", within="b/")] == ["b/1", "b/c/1"]
+    assert entered == [tmp_path.name, "b", "c"]
+
+
+def test_one_file_is_told_as_the_listing_tells_it(tmp_path: Path) -> None:
+    bucket = fill(tmp_path / "in", "a/b", "ä")
+    (tmp_path / "outside").write_bytes(b"")
+    assert [bucket.stat(ref.key) for ref in bucket.list()] == list(bucket.list())
+    for key in ("a", "a/", "a//b", "a/c", "../outside", "a/../a/b", "", "/a/b", "a\0b", "x" * 300):
+        assert bucket.stat(key) is None
+
+
+def test_nothing_is_told_of_a_folder_that_is_away(tmp_path: Path) -> None:
+    bucket = fill(tmp_path / "in", "a")
+    (tmp_path / "in").rename(tmp_path / "out")
+    with pytest.raises(Unavailable, match="mount it again"):
+        bucket.stat("a")

@@ -11,6 +11,7 @@ from db.engine import open_engine, writing
 from db.pauses import pause
 from db.records import ObjectState, RevisionState
 from db.workers import tell
+from pipeline.errors import Unavailable
 from worker import metric_names
 from worker.ledger_gauges import LedgerGauges
 from worker.metric_names import METRICS, as_markdown
@@ -80,6 +81,16 @@ def test_a_ledger_that_is_away_leaves_its_gauges_out(tmp_path: Path) -> None:
     registry = CollectorRegistry()
     LedgerGauges(engine).register(registry)
     assert shown(registry) == {"nightread_ledger_up": 0}
+
+
+def test_a_broker_that_is_away_leaves_its_gauge_out(engine: Engine) -> None:
+    def messages() -> dict[str, int]:
+        raise Unavailable("refused")
+
+    registry = CollectorRegistry()
+    LedgerGauges(engine, messages=messages).register(registry)
+    assert not any("messages" in name for name in shown(registry))
+    assert shown(registry)["nightread_ledger_up"] == 1
 
 
 def test_scrapes_in_a_row_ask_the_ledger_once(engine: Engine) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -64,8 +64,12 @@ class BrokenBucket:
 
     error: NightreadError
     name: str = "broken"
+    prefix: str = ""
 
-    def list(self) -> Iterator[ObjectRef]:
+    def list(self, *, after: str = "", within: str = "") -> Iterator[ObjectRef]:
+        raise self.error
+
+    def stat(self, key: str) -> ObjectRef | None:
         raise self.error
 
     def open(self, ref: ObjectRef) -> AbstractContextManager[BinaryIO]:
@@ -152,6 +156,13 @@ def test_what_a_bucket_raises_is_an_outcome(
     outcome = convert_object(_desk(BrokenBucket(error), MemoryCache()), work)
     assert (outcome.state, outcome.retry_in > 0) == (state, is_delayed)
     assert outcome.reason
+
+
+def test_a_marker_is_skipped_unread(archive: Path) -> None:
+    work = replace(_work(open_bucket(str(archive))), key="a/_COMPLETE")
+    outcome = convert_object(_desk(BrokenBucket(Unavailable("must not be read")), MemoryCache()), work)
+    assert outcome.state is ObjectState.SKIPPED
+    assert outcome.reason.startswith("a marker")
 
 
 def test_a_full_cache_defers_the_object(archive: Path) -> None:

@@ -57,7 +57,7 @@ def test_a_back_fill_starts_and_queues_at_once(
     told = capsys.readouterr().out
     assert "4 studies selected = 3 not processed by starter " in told
     assert "+ 0 seen by it + 1 waiting + 0 without an image" in told
-    assert "Back-fill 1 is running: 3 are queued" in told
+    assert "Back-fill 1 has queued all" in told
     assert archive.one("SELECT count(*) FROM study_revision WHERE lane = 'backfill' AND state = 'waiting'") == 3
     start_backfill(settings, Wanted(), dry_run=False, as_json=False)
     assert "Back-fill" not in capsys.readouterr().out
@@ -84,7 +84,9 @@ def test_a_window_is_local_in_the_command_and_utc_in_the_table(
 ) -> None:
     wanted = Wanted(per_hour=1500, window="20:00-06:00", modalities=("dx",), first_date=date(2024, 5, 1))
     start_backfill(settings, wanted, dry_run=False, as_json=False)
-    assert "1,500 an hour at most; from 20:00 to 06:00 here (18:00-04:00 UTC)" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "1,500 an hour at most; from 20:00 to 06:00 here (18:00-04:00 UTC)" in told
+    assert "Back-fill 1 is running: 0 are queued, the fleet's beat queues the rest" in told
     assert archive.rows('SELECT "window", per_hour FROM backfill') == [("18:00-04:00", 1500)]
     list_backfills(settings, as_json=True)
     (entry,) = json.loads(capsys.readouterr().out)["backfills"]

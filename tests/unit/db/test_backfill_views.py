@@ -41,8 +41,15 @@ class CountingBucket:
     def name(self) -> str:
         return self.bucket.name
 
-    def list(self) -> Iterator[ObjectRef]:
-        return self.bucket.list()
+    @property
+    def prefix(self) -> str:
+        return self.bucket.prefix
+
+    def stat(self, key: str) -> ObjectRef | None:
+        return self.bucket.stat(key)
+
+    def list(self, *, after: str = "", within: str = "") -> Iterator[ObjectRef]:
+        return self.bucket.list(after=after, within=within)
 
     def open(self, ref: ObjectRef) -> AbstractContextManager[BinaryIO]:
         self.opened += 1

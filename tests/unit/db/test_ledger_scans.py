@@ -1,0 +1,7 @@
+"""What the ledger promises of listings, on SQLite."""
+
+from tests.conformance.ledger_scans import ScanTests
+
+
+class TestScans(ScanTests):
+    """Listings, and what they record."""
