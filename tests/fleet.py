@@ -107,12 +107,18 @@ class Fleet:
         """Who sends studies."""
         return arrivals_at(self.site.s3, self.bucket)
 
-    def start(self, *arguments: str, env: Mapping[str, str] | None = None, within: Sequence[str] = ()) -> Member:
-        """Start `nightread …`; `within` is a command that it runs under."""
+    def start(
+        self,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        within: Sequence[str] = (),
+        module: str = "worker",
+    ) -> Member:
+        """Start `nightread …`; `within` is a command that it runs under, `module` stands in for the program."""
         log = self.home / f"{len(self.members):02}-{'-'.join(arguments)}.log"
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [*within, sys.executable, "-m", "worker", *arguments],
+                [*within, sys.executable, "-m", module, *arguments],
                 cwd=ROOT,
                 env=self.environment | dict(env or {}),
                 stdin=subprocess.DEVNULL,
