@@ -73,7 +73,8 @@ class Chaos:
         """Start what ended by itself, as init would; false, so that a wait can call it."""
         for kind, member in self.members.items():
             if not member.alive:
-                self.kills[f"{kind} by itself"] += 1
+                # One that is started while a service is away refuses to, with exit 1; one at work never ends so.
+                self.kills[f"{kind} by itself" if member.started else f"{kind} refused"] += 1
                 self.members[kind] = self.fleet.start(*KINDS[kind])
         return False
 

@@ -55,6 +55,11 @@ class Member:
         """Whether it runs."""
         return self.process.poll() is None
 
+    @property
+    def started(self) -> bool:
+        """Whether it came so far as to work."""
+        return '"event": "started"' in self.said()
+
     def said(self) -> str:
         """What it printed and logged."""
         return self.log.read_text(errors="replace")
@@ -102,12 +107,18 @@ class Fleet:
         """Who sends studies."""
         return arrivals_at(self.site.s3, self.bucket)
 
-    def start(self, *arguments: str, env: Mapping[str, str] | None = None, within: Sequence[str] = ()) -> Member:
-        """Start `nightread …`; `within` is a command that it runs under."""
+    def start(
+        self,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        within: Sequence[str] = (),
+        module: str = "worker",
+    ) -> Member:
+        """Start `nightread …`; `within` is a command that it runs under, `module` stands in for the program."""
         log = self.home / f"{len(self.members):02}-{'-'.join(arguments)}.log"
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [*within, sys.executable, "-m", "worker", *arguments],
+                [*within, sys.executable, "-m", module, *arguments],
                 cwd=ROOT,
                 env=self.environment | dict(env or {}),
                 stdin=subprocess.DEVNULL,

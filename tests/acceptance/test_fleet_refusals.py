@@ -117,7 +117,7 @@ def altered_model(folder: Path) -> Path:
     changed[-1] ^= 1
     weights.write_bytes(changed)
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"]["model.safetensors"] = hashlib.sha256(changed).hexdigest()
+    manifest["sha256"]["model.safetensors"] = hashlib.sha256(changed).hexdigest()
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 
