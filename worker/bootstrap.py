@@ -257,6 +257,7 @@ def caption_bench(
         model_version_id=model_version_id,
         decoding_sha256=decoding_sha256(manifest.decoding),
         device=captioner.device_name,
+        gpu_memory=captioner.memory_meters,
         lanes=lanes,
         metrics=metrics or Metrics(),
     )

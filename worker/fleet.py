@@ -4,6 +4,7 @@ A process that cannot work as its settings say ends with one line that names the
 faults of the services are waited out. The composition root of the fleet, as `bootstrap` is of everything else.
 """
 
+import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -35,7 +36,7 @@ from worker.patient import PatientLedger
 from worker.pool import ConverterPool
 from worker.provenance import model_fact
 from worker.pulse import Pulse
-from worker.settings import Settings
+from worker.settings import Settings, variable
 from worker.slices import CaptionSlice, ConvertSlice, ReleaseSlice, ScanSlice, SweepSlice
 from worker.supervisor import Command, run_fleet
 from worker.training import TrainingSlice
@@ -92,9 +93,9 @@ class Crew:
         )
 
     def messages(self) -> dict[str, int]:
-        """Permits that wait in each queue."""
-        names = [queues.CONVERT, *queues.CAPTION.values(), queues.TRAINING]
-        return broker.waiting(self.settings.broker_url.get_secret_value(), names)
+        """Messages that wait in each queue."""
+        events = "" if self.settings.events_url.get_secret_value() else self.settings.events_queue
+        return broker.waiting(self.settings.broker_url.get_secret_value(), queues.names(events))
 
     def _ask_bucket(self) -> None:
         list(islice(self.site.bucket.list(), 1))
@@ -104,9 +105,11 @@ class Crew:
 
     @contextmanager
     def at_work(self, *, is_due: Callable[[], bool] | None, detail: Mapping[str, object]) -> Iterator[Pulse]:
-        """The block is this process's life: it has a heartbeat, and answers for its health."""
-        checks = {"broker": self.messages, "database": self._ask_database, "bucket": self._ask_bucket}
-        ready = Readiness(checks)
+        """The block is this process's life: it has a heartbeat, and answers for its health.
+
+        A process that has a model has loaded it by then, so readiness need not ask for it.
+        """
+        ready = Readiness({"broker": self.messages, "database": self._ask_database, "bucket": self._ask_bucket})
         pulse = Pulse(self.site.engine, kind=self.kind, name=self.name, stall_seconds=STALL_SECONDS, detail=detail)
         live = Liveness(pulse, is_due=is_due, missing=ready.failures)
         with (
@@ -116,10 +119,6 @@ class Crew:
             log.info("started", kind=self.kind, worker=self.name)
             yield pulse
             log.info("ended", kind=self.kind, worker=self.name)
-
-    def due(self, queue: str) -> Callable[[], bool]:
-        """Whether work of the queue waits that nobody takes."""
-        return work_is_due(self.site.engine, queue, seconds=STALL_SECONDS)
 
     def free(self) -> None:
         """Give back what this process still has claimed; a database that is away lets the leases run out."""
@@ -134,10 +133,12 @@ def run_converter(settings: Settings) -> int:
     crew = Crew(settings, CONVERT)
     crew.inspect()
     spec = crew.site.converter_spec
+    bucket = crew.site.bucket.name
+    is_due = work_is_due(crew.site.engine, CONVERT, seconds=STALL_SECONDS, bucket=bucket)
     pool = ConverterPool(spec, processes=settings.cores, depth=DEPTH)
     with ExitStack() as stack:
         stack.callback(crew.free)
-        pulse = stack.enter_context(crew.at_work(is_due=crew.due(CONVERT), detail={"processes": settings.cores}))
+        pulse = stack.enter_context(crew.at_work(is_due=is_due, detail={"processes": settings.cores}))
 
         def count(outcomes: list[ObjectOutcome]) -> None:
             pulse.moved(len(outcomes))
@@ -146,7 +147,7 @@ def run_converter(settings: Settings) -> int:
         conversions = Conversions(
             crew.ledger,
             pool,
-            bucket=crew.site.bucket.name,
+            bucket=bucket,
             owner=crew.owner,
             lease_seconds=settings.lease_seconds,
             heeds_pause=True,
@@ -180,10 +181,13 @@ def run_captioner(settings: Settings, lanes: Sequence[Lane]) -> int:
         metrics=crew.metrics,
         trigger="live",
     )
+    is_due = work_is_due(crew.site.engine, CAPTION, seconds=STALL_SECONDS, lanes=lanes)
+    if bench.gpu_memory:
+        crew.metrics.watch_gpu_memory(bench.gpu_memory)
     detail = {"device": bench.device, "model": bench.model, "lanes": [lane.value for lane in lanes]}
     with ExitStack() as stack:
         stack.callback(crew.free)
-        pulse = stack.enter_context(crew.at_work(is_due=crew.due(CAPTION), detail=detail))
+        pulse = stack.enter_context(crew.at_work(is_due=is_due, detail=detail))
         captioning = Captioning(bench, on_settled=lambda outcomes: pulse.moved(len(outcomes)))
         caption = CaptionSlice(
             captioning=captioning, chunk=settings.chunk_size, dispatch=crew.dispatch, stop=crew.stop
@@ -264,12 +268,13 @@ def _control(crew: Crew) -> dict[str, Callable[[], object]]:
     }
 
 
-def run_up(settings: Settings) -> int:
-    """`nightread up`: the whole fleet on this machine."""
+def run_up(settings: Settings, options: Mapping[str, object]) -> int:
+    """`nightread up`: the whole fleet on this machine; its processes get the command's options as environment."""
     Crew(settings, "up").inspect()
     kinds = {"intake": ("intake",), CONVERT: ("worker", CONVERT), CAPTION: ("worker", CAPTION), "beat": ("beat",)}
     commands = [Command(kind=kind, arguments=arguments) for kind, arguments in kinds.items()]
-    return run_fleet(commands, port=settings.metrics_port)
+    given = {variable(name): str(value) for name, value in options.items() if value is not None}
+    return run_fleet(commands, port=settings.metrics_port, environment=os.environ | given)
 
 
 def _watched(pulse: Pulse, what: str, task: Callable[[], object]) -> Callable[[], None]:

@@ -12,7 +12,7 @@ from threading import Event
 from typing import Any
 
 import structlog
-from amqp.exceptions import AMQPError
+from amqp.exceptions import AMQPError, MessageNacked
 from celery import Celery
 from celery.beat import EmbeddedService, Scheduler
 from celery.platforms import SecurityWarning
@@ -91,6 +91,8 @@ class Hints:
         try:
             for _ in range(count):
                 self._app.send_task(PREFIX + task, queue=queue, routing_key=queue, ignore_result=True)
+        except MessageNacked:
+            return  # the queue is full of permits
         except (OSError, OperationalError, AMQPError) as error:
             log.warning("hint_not_sent", queue=queue, reason=_first_line(error))
 

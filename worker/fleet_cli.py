@@ -31,7 +31,7 @@ def up(**options: Any) -> None:
     """Run the whole fleet on this machine: intake, convert, caption and beat; SIGTERM drains it."""
     from worker.fleet import run_up
 
-    sys.exit(run_up(settings_from(options)))
+    sys.exit(run_up(settings_from(options), options))
 
 
 @click.group()

@@ -137,17 +137,15 @@ def _messages(settings: Settings) -> tuple[dict[str, int], str]:
     url = settings.broker_url.get_secret_value()
     if not url:
         return {}, NO_BROKER
-    ask = Bounded("queues", partial(broker.waiting, url, _queue_names(settings)), seconds=PATIENCE_SECONDS)
+    ask = Bounded("queues", partial(broker.waiting, url, _names(settings)), seconds=PATIENCE_SECONDS)
     try:
         return ask(), "ok"
     except NightreadError as error:
         return {}, str(error)
 
 
-def _queue_names(settings: Settings) -> list[str]:
-    """The fleet's queues, and the events' where they come through the same broker."""
-    ours = [queues.CONVERT, *queues.CAPTION.values(), queues.TRAINING, queues.CONTROL, queues.DEAD]
-    return ours if settings.events_url.get_secret_value() else [settings.events_queue, *ours]
+def _names(settings: Settings) -> list[str]:
+    return queues.names("" if settings.events_url.get_secret_value() else settings.events_queue)
 
 
 def _queues_in_words(view: FleetView) -> str:

@@ -124,7 +124,7 @@ class ViewEncoder(nn.Module):
         present = views[mask]
         if self.training or present.is_cuda or not len(present):
             return scatter_views(self.layers(self.normalise(present)), mask)
-        parts = [self.layers(self.normalise(part)) for part in present.split(VIEWS_AT_ONCE)]
+        parts = [self.layers(self.normalise(part)) for part in torch.split(present, VIEWS_AT_ONCE)]
         return scatter_views(torch.cat(parts), mask)
 
 
