@@ -1,40 +1,32 @@
-"""The fleet's processes: what each is built of, and the one look at everything before any work is taken.
-
-A process that cannot work as its settings say ends with one line that names the setting, and exit code 1. Later
-faults of the services are waited out. The composition root of the fleet, as `bootstrap` is of everything else.
-"""
+"""The fleet's processes, and what each is built of: its composition root, as `bootstrap` is of everything else."""
 
 import os
-import secrets
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import islice
+from dataclasses import dataclass
 from threading import Event
 
 import structlog
 
 from db.backlog import CAPTION, CONVERT
-from db.errors import DatabaseError
 from db.lanes import Lanes
 from db.records import Lane, ObjectOutcome
 from db.release import Patience
 from db.scans import Scans
-from db.trainings import Trainings
-from pipeline.errors import NightreadError
-from worker import broker, queues
+from worker import queues
 from worker.backfill import feed_slice
-from worker.bootstrap import DEPTH, Site, caption_bench, worker_name
+from worker.bootstrap import DEPTH, caption_bench
 from worker.captioning import Captioning
 from worker.conversions import Conversions
-from worker.dispatch import Dispatch
-from worker.fleet_app import Hints, add_tasks, keep_time, make_app, work
-from worker.health import Liveness, Readiness, work_is_due
-from worker.health_server import health_served
+from worker.crew import STALL_SECONDS, Crew
+from worker.fleet_app import add_tasks, keep_time, work
+from worker.health import work_is_due
+from worker.intake import run_intake as consume_events
 from worker.ledger_gauges import LedgerGauges
+from worker.metric_names import EventOutcome
 from worker.metrics import Metrics
-from worker.patient import PatientLedger
 from worker.pool import ConverterPool
-from worker.provenance import model_fact
 from worker.pulse import Pulse
 from worker.settings import Settings, variable
 from worker.slices import CaptionSlice, ConvertSlice, ReleaseSlice, ScanSlice, SweepSlice
@@ -45,87 +37,9 @@ RELEASE_SECONDS = 1.0
 SWEEP_SECONDS = 5.0
 FEED_SECONDS = 5.0
 SCAN_LOOK_SECONDS = 2.0  # between looks whether a listing is due, or goes on
-STALL_SECONDS = 300.0
 CONTROL_THREADS = 4  # a scan must not hold up the release
 
 log = structlog.get_logger()
-
-
-class NotReady(NightreadError):
-    """A process of the fleet cannot work as its settings say; the message names the setting."""
-
-
-class Crew:
-    """What every process of the fleet has: its name, its settings, the ledger, the broker, pulse and metrics."""
-
-    def __init__(self, settings: Settings, kind: str) -> None:
-        self.kind = kind
-        self.site = Site(settings=settings)
-        self.settings = settings
-        self.name = f"{kind}:{worker_name()}"
-        self.owner = f"{self.name}:{secrets.token_hex(4)}"  # never that of a dead namesake in another container
-        self.metrics = Metrics()
-        self.stop = Event()
-
-    def inspect(self) -> None:
-        """Look at every service once, and make the queues. Raises NotReady."""
-        settings = self.settings
-        url = settings.broker_url.get_secret_value()
-        with _named("NIGHTREAD_DATABASE_URL"):
-            _ = self.site.engine
-        broker.prepare(url)
-        with _named("NIGHTREAD_SOURCE"):
-            list(islice(self.site.bucket.list(), 1))
-            self.site.require_outside_source()
-        with _named("NIGHTREAD_MODEL"):
-            _ = self.site.manifest
-            self.model_version_id = self.site.registry.register_model(model_fact(self.site.manifest))
-        with _named("NIGHTREAD_PSEUDONYM_KEY"):
-            self.site.pin_pseudonyms()
-        self.app = make_app(url)
-        self.hints = Hints(self.app)
-        self.ledger = PatientLedger(self.site.engine, patience_seconds=settings.lease_seconds)
-        self.dispatch = Dispatch(
-            ledger=self.ledger,
-            trainings=Trainings(self.site.engine),
-            sender=self.hints,
-            waiting=self.messages,
-        )
-
-    def messages(self) -> dict[str, int]:
-        """Messages that wait in each queue."""
-        events = "" if self.settings.events_url.get_secret_value() else self.settings.events_queue
-        return broker.waiting(self.settings.broker_url.get_secret_value(), queues.names(events))
-
-    def _ask_bucket(self) -> None:
-        list(islice(self.site.bucket.list(), 1))
-
-    def _ask_database(self) -> None:
-        self.ledger.has_work(lanes=[])
-
-    @contextmanager
-    def at_work(self, *, is_due: Callable[[], bool] | None, detail: Mapping[str, object]) -> Iterator[Pulse]:
-        """The block is this process's life: it has a heartbeat, and answers for its health.
-
-        A process that has a model has loaded it by then, so readiness need not ask for it.
-        """
-        ready = Readiness({"broker": self.messages, "database": self._ask_database, "bucket": self._ask_bucket})
-        pulse = Pulse(self.site.engine, kind=self.kind, name=self.name, stall_seconds=STALL_SECONDS, detail=detail)
-        live = Liveness(pulse, is_due=is_due, missing=ready.failures)
-        with (
-            pulse,
-            health_served(self.settings.metrics_port, self.metrics.registry, live=live, ready=ready),
-        ):
-            log.info("started", kind=self.kind, worker=self.name)
-            yield pulse
-            log.info("ended", kind=self.kind, worker=self.name)
-
-    def free(self) -> None:
-        """Give back what this process still has claimed; a database that is away lets the leases run out."""
-        try:
-            self.ledger.free_leases(self.owner)
-        except DatabaseError as error:
-            log.warning("leases_not_freed", reason=str(error))
 
 
 def run_converter(settings: Settings) -> int:
@@ -196,6 +110,41 @@ def run_captioner(settings: Settings, lanes: Sequence[Lane]) -> int:
         names = [queues.CAPTION[lane] for lane in lanes]
         work(crew.app, name=crew.name, queues=names, threads=1, stop=crew.stop)
     return 0
+
+
+def run_intake(settings: Settings) -> int:
+    """`nightread intake`: the bucket's events, recorded in the ledger."""
+    crew = Crew(settings, "intake")
+    crew.inspect()
+    on_ours = not settings.events_url.get_secret_value()
+
+    def is_due() -> bool:
+        return on_ours and crew.messages().get(settings.events_queue, 0) > 0
+
+    with (
+        crew.at_work(is_due=is_due, detail={"queue": settings.events_queue}) as pulse,
+        _stopped_by_signals(crew.stop),
+    ):
+        consume_events(
+            crew.site,
+            crew.stop,
+            hint=lambda: crew.dispatch.conversions(1),
+            counters=EventCounts(metrics=crew.metrics, pulse=pulse),
+        )
+    return 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventCounts:
+    """Counts events in the metrics, and tells the pulse that they move."""
+
+    metrics: Metrics
+    pulse: Pulse
+
+    def event(self, outcome: EventOutcome, count: int = 1) -> None:
+        """So many were dealt with like this."""
+        self.metrics.event(outcome, count)
+        self.pulse.moved(count)
 
 
 def run_trainer(settings: Settings) -> int:
@@ -271,7 +220,9 @@ def _control(crew: Crew) -> dict[str, Callable[[], object]]:
 def run_up(settings: Settings, options: Mapping[str, object]) -> int:
     """`nightread up`: the whole fleet on this machine; its processes get the command's options as environment."""
     Crew(settings, "up").inspect()
-    kinds = {"intake": ("intake",), CONVERT: ("worker", CONVERT), CAPTION: ("worker", CAPTION), "beat": ("beat",)}
+    kinds = {CONVERT: ("worker", CONVERT), CAPTION: ("worker", CAPTION), "beat": ("beat",)}
+    if settings.source.startswith("s3://"):  # a folder sends no events
+        kinds["intake"] = ("intake",)
     commands = [Command(kind=kind, arguments=arguments) for kind, arguments in kinds.items()]
     given = {variable(name): str(value) for name, value in options.items() if value is not None}
     return run_fleet(commands, port=settings.metrics_port, environment=os.environ | given)
@@ -288,9 +239,12 @@ def _watched(pulse: Pulse, what: str, task: Callable[[], object]) -> Callable[[]
 
 
 @contextmanager
-def _named(setting: str) -> Iterator[None]:
-    """What goes wrong in the block is told with the setting that it comes from."""
+def _stopped_by_signals(stop: Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set `stop`; Celery's workers see to that themselves."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
     try:
         yield
-    except (NightreadError, DatabaseError) as error:
-        raise NotReady(f"{setting}: {error}") from error
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -34,6 +34,15 @@ def up(**options: Any) -> None:
     sys.exit(run_up(settings_from(options), options))
 
 
+@click.command()
+@_fleet
+def intake(**options: Any) -> None:
+    """Take the bucket's events and record what they tell of: AMQP, SQS or Redis."""
+    from worker.fleet import run_intake
+
+    sys.exit(run_intake(settings_from(options)))
+
+
 @click.group()
 def worker() -> None:
     """Run one kind of worker."""
@@ -201,4 +210,4 @@ def backfill(
         back.start_backfill(settings, wanted, dry_run=dry_run, as_json=as_json)
 
 
-COMMANDS = (up, worker, beat, scan, release, backfill, train, pause, resume)
+COMMANDS = (up, intake, worker, beat, scan, release, backfill, train, pause, resume)
