@@ -126,8 +126,15 @@ def keep_time(app: Celery, schedule: Mapping[str, float]) -> Any:
         name: {
             "task": PREFIX + name,
             "schedule": seconds,
-            # One that nobody took before the next is sent is worth nothing.
-            "options": {"queue": CONTROL, "routing_key": CONTROL, "expires": max(2.0, 2 * seconds)},
+            "options": {
+                "queue": CONTROL,
+                "routing_key": CONTROL,
+                # One that nobody took before the next is sent is worth nothing.
+                "expires": max(2.0, 2 * seconds),
+                # Beat keeps one channel for ever; only a retry opens another once the broker was away.
+                "retry": True,
+                "retry_policy": {"max_retries": 3},
+            },
         }
         for name, seconds in schedule.items()
     }
