@@ -3,5 +3,6 @@
 pytest_plugins = [
     "tests.services.postgres_service",
     "tests.services.rabbitmq_service",
+    "tests.services.redis_service",
     "tests.services.s3_service",
 ]

@@ -94,8 +94,9 @@ class EventQueue:
         with self._connected() as connection:
             self._declare(connection)
             self._epoch += 1
+            channel = connection.channel()
             consumer = Consumer(
-                connection.channel(),
+                channel,
                 [Queue(self._name, no_declare=True)],
                 on_message=lambda message: handler.take(self._delivery(message)),
                 on_decode_error=lambda message, _: handler.take(self._delivery(message)),
@@ -106,6 +107,8 @@ class EventQueue:
                 log.info("events_consumed", queue=self._name)
                 self._attend(connection, handler, stop)
             self._wind_up(connection, handler)
+            if not _is_amqp(connection):  # RabbitMQ does so itself when the channel closes
+                channel.qos.restore_unacked()
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:

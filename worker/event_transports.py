@@ -6,6 +6,7 @@ wrapped as it arrives, whatever it holds, so that no element can break the consu
 
 import base64
 import json
+import socket
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -54,7 +55,7 @@ def connection_errors(connection: Connection) -> tuple[type[BaseException], ...]
 def _amqp(_queue: str, _visible_again: float) -> tuple[Any, dict[str, Any]]:
     return "pyamqp", {
         "confirm_publish": True,
-        "socket_settings": {"TCP_USER_TIMEOUT": SEND_MILLISECONDS},
+        "socket_settings": {socket.TCP_USER_TIMEOUT: SEND_MILLISECONDS},
         "write_timeout": SEND_MILLISECONDS / 1000,
     }
 
@@ -126,6 +127,8 @@ def _envelope(body: str, queue: str) -> bytes:
 
 
 class _RawRedisChannel(redis.Channel):  # type: ignore[misc]
+    do_restore = False  # else kombu writes what it cannot give back, keys included, to stderr and a file
+
     def _get_client(self) -> type[Redis]:
         super()._get_client()  # checks the library's version
         return _WrappingRedis
@@ -138,6 +141,8 @@ class RawRedisTransport(redis.Transport):  # type: ignore[misc]
 
 
 class _RawSqsChannel(SQS.Channel):  # type: ignore[misc]
+    do_restore = False
+
     def _update_queue_cache(self, queue_name_prefix: str) -> None:
         """Ask for the one queue by name: listing all queues needs a right that few are given."""
         if not queue_name_prefix:
@@ -154,11 +159,14 @@ class _RawSqsChannel(SQS.Channel):  # type: ignore[misc]
     def _prepare_json_payload(self, _text: str) -> dict[str, Any]:
         return {}  # never taken for kombu's own envelope
 
-    def _put(self, queue: str, message: dict[str, Any], **options: Any) -> None:
+    def _restore(self, message: Any) -> None:
+        """Let another consumer have it now."""
+        self.sqs().change_message_visibility(
+            QueueUrl=message.delivery_info["sqs_queue"], ReceiptHandle=message.delivery_tag, VisibilityTimeout=0
+        )
+
+    def _put(self, queue: str, message: dict[str, Any], **_options: Any) -> None:
         """Send a dead letter as it came, its headers as attributes."""
-        if message.get("redelivered"):
-            super()._put(queue, message, **options)
-            return
         body = self.decode_body(message["body"], message["properties"].get("body_encoding"))
         self.sqs().send_message(
             QueueUrl=self._new_queue(queue),
