@@ -12,7 +12,8 @@ import boto3
 from kombu import Connection
 from redis import Redis
 
-from tests.events import MemoryBucket, MemoryLedger, Tally, until
+from pipeline.bucket import Bucket
+from tests.events import MemoryLedger, Tally, until
 from worker.event_queue import REASON_HEADER, EventQueue
 from worker.event_transports import open_connection
 from worker.intake import Intake
@@ -135,7 +136,7 @@ def _bytes(body: bytes | str | memoryview) -> bytes:
 
 @contextmanager
 def consuming(
-    broker: Broker, bucket: MemoryBucket, ledger: MemoryLedger, *, visible_again_seconds: float = 300
+    broker: Broker, bucket: Bucket, ledger: MemoryLedger, *, visible_again_seconds: float = 300
 ) -> Iterator[Tally]:
     """An intake on its own threads; it is stopped as SIGTERM stops it."""
     tally, stop = Tally(), threading.Event()

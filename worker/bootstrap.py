@@ -86,9 +86,10 @@ class Site:
         return self.settings.source
 
     @cached_property
-    def views(self) -> Path:
-        """The view cache's folder, made, and never inside the source."""
-        _make_folder(self.settings.views, "NIGHTREAD_CACHE")
+    def views(self) -> str:
+        """The view cache's place; a folder is made."""
+        if "://" not in self.settings.views:
+            _make_folder(Path(self.settings.views), "NIGHTREAD_CACHE")
         return self.settings.views
 
     def require_outside_source(self) -> None:

@@ -16,7 +16,7 @@ import structlog
 from db.records import ObjectWork
 from pipeline.bucket import open_bucket
 from pipeline.study import Preprocessing
-from pipeline.viewcache import FolderViewCache
+from pipeline.viewcache import open_view_cache
 from worker.logs import configure_logs
 from worker.pseudonyms import Pseudonyms
 from worker.steps import Desk, convert_object
@@ -32,7 +32,7 @@ class ConverterSpec:
     """Everything a converting process needs to know; sent to it when it starts."""
 
     source: str
-    views: Path
+    views: str  # a folder or s3://bucket/prefix
     preprocessing: Preprocessing
     pseudonym_key: bytes
     triage: Triage
@@ -44,7 +44,7 @@ def open_desk(spec: ConverterSpec) -> Desk:
     """Build the real collaborators of a converting step."""
     return Desk(
         bucket=open_bucket(spec.source),
-        cache=FolderViewCache(spec.views),
+        cache=open_view_cache(spec.views),
         preprocessing=spec.preprocessing,
         pseudonyms=Pseudonyms(key=spec.pseudonym_key),
         triage=spec.triage,

@@ -14,6 +14,8 @@ import click
 from db.errors import DatabaseError
 from db.schema import current
 from pipeline.errors import NightreadError, UsageError
+from pipeline.study import Preprocessing
+from pipeline.viewcache import open_view_cache
 from worker.bootstrap import Site
 from worker.settings import Settings
 from worker.terminal import print_json
@@ -63,12 +65,27 @@ def _bucket(site: Site) -> str:
 
 
 def _cache(site: Site) -> str:
+    if "://" in site.views:
+        return _cache_bucket(site.views)
     free = shutil.disk_usage(site.views).free
     if not os.access(site.views, os.W_OK):
         raise UsageError(f"{str(site.views)!r} may not be written; set NIGHTREAD_CACHE to a folder that may")
     if free < LEAST_FREE:
         raise UsageError(f"{str(site.views)!r} has {free / 1e9:.1f} GB left; free some, or set NIGHTREAD_CACHE")
     return f"{site.views}, {free / 1e9:,.0f} GB free"
+
+
+def _cache_bucket(place: str) -> str:
+    """Write a view of one grey pixel and read it back."""
+    import numpy as np  # noqa: PLC0415
+
+    cache, dot = open_view_cache(place), Preprocessing(height=1, width=1, fit="squash")
+    cache.put("0" * 64, dot, np.zeros((1, 1), np.uint8))
+    if cache.get("0" * 64, dot) is None:
+        raise UsageError(
+            f"{place!r} does not give back what is written there; set NIGHTREAD_CACHE to another place"
+        )
+    return f"{place} takes and gives views"
 
 
 def _names(site: Site) -> str:

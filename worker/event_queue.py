@@ -109,6 +109,8 @@ class EventQueue:
             self._wind_up(connection, handler)
             if not _is_amqp(connection):  # RabbitMQ does so itself when the channel closes
                 channel.qos.restore_unacked()
+                # Before the connection does: kombu drops what Redis hands to a channel that it closes last.
+                channel.close()
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:

@@ -21,7 +21,7 @@ from pipeline.exports.run_page import (
     render,
 )
 from pipeline.study import Finding, Polarity
-from pipeline.viewcache import FolderViewCache
+from pipeline.viewcache import ViewStore, open_view_cache
 from worker.bootstrap import Site
 from worker.code_version import code_version
 from worker.local import RunResult
@@ -81,13 +81,13 @@ def _reasons(reasons: tuple[Reason, ...]) -> tuple[PageReason, ...]:
 
 
 def _studies(site: Site) -> Iterator[PageStudy]:
-    cache = FolderViewCache(site.views)
+    cache = open_view_cache(site.views)
     for section, most in SHOWN.items():
         for entry in site.ledger.study_entries(section=section, limit=most):
             yield _study(site, cache, entry)
 
 
-def _study(site: Site, cache: FolderViewCache, entry: StudyEntry) -> PageStudy:
+def _study(site: Site, cache: ViewStore, entry: StudyEntry) -> PageStudy:
     clear = site.settings.clear_text
     report = entry.report
     return PageStudy(
@@ -113,7 +113,7 @@ def _study(site: Site, cache: FolderViewCache, entry: StudyEntry) -> PageStudy:
     )
 
 
-def _views(site: Site, cache: FolderViewCache, entry: StudyEntry) -> tuple[PageView, ...]:
+def _views(site: Site, cache: ViewStore, entry: StudyEntry) -> tuple[PageView, ...]:
     wanted = site.manifest.preprocessing
     return tuple(
         PageView(label=item.reason, thumbnail=cache.get(item.sha256, wanted), notes=item.notes)

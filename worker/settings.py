@@ -25,7 +25,9 @@ class Settings(BaseSettings):
     home: Path = Field(Path("nightread-data"), description="Folder of everything that Nightread keeps on disk")
     source: str = Field("", description="Folder or s3://bucket/prefix with the DICOM studies; only ever read")
     database_url: str = Field("", description="SQLAlchemy URL of the ledger [default: SQLite in the home folder]")
-    cache: Path | None = Field(None, description="Folder of converted views [default: views/ in the home folder]")
+    cache: str = Field(
+        "", description="Folder or s3://bucket/prefix of converted views [default: views/ in the home folder]"
+    )
     model: str = Field("starter", description="Checkpoint folder, or `starter`")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs")
     batch_size: PositiveInt = Field(16, description="Studies that the model captions at once")
@@ -85,9 +87,9 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.home / 'nightread.db'}"
 
     @property
-    def views(self) -> Path:
-        """The folder of the view cache."""
-        return self.cache or self.home / "views"
+    def views(self) -> str:
+        """The place of the view cache: a folder or s3://bucket/prefix."""
+        return self.cache or str(self.home / "views")
 
     @property
     def cores(self) -> int:

@@ -26,7 +26,7 @@ def spec(tmp_path: Path) -> ConverterSpec:
     (tmp_path / "views").mkdir()
     return ConverterSpec(
         source=str(tmp_path / "archive"),
-        views=tmp_path / "views",
+        views=str(tmp_path / "views"),
         preprocessing=Preprocessing(height=64, width=64, fit="squash"),
         pseudonym_key=b"test",
         triage=Triage(),

@@ -13,6 +13,7 @@ from pipeline.bucket import open_bucket
 from pipeline.conversion import convert
 from pipeline.errors import ObjectChanged, Unavailable, UsageError
 from pipeline.s3_bucket import S3Bucket
+from pipeline.s3_viewcache import S3ViewCache
 from pipeline.study import Converted, ObjectRef, Preprocessing, Refused
 from tests.dicom_builder import CT_IMAGE, dicom_bytes, ramp
 from tests.services.s3_service import S3Service
@@ -235,3 +236,26 @@ def test_a_connection_that_breaks_under_way_is_unavailable(s3_service: S3Service
         bucket = S3Bucket("big", client=s3_service.client(endpoint_url=endpoint))
         with pytest.raises(Unavailable, match="the connection broke"), bucket.open(ref) as stream:
             convert(stream, size=ref.size, preprocessing=PREPROCESSING)
+
+
+def test_views_are_kept_in_a_bucket(client: Any) -> None:
+    client.create_bucket(Bucket="views")
+    cache = S3ViewCache("views", "night", client=client)
+    view, sha = np.arange(64 * 64, dtype=np.uint8).reshape(64, 64), "ab" + "0" * 62
+    assert cache.get(sha, PREPROCESSING) is None
+    cache.put(sha, PREPROCESSING, view)
+    found = cache.get(sha, PREPROCESSING)
+    assert found is not None
+    assert np.array_equal(found, view)
+    (entry,) = client.list_objects_v2(Bucket="views")["Contents"]
+    assert entry["Key"] == f"night/v1-64x64-squash-bilinear/ab/{sha}.png"
+    client.put_object(Bucket="views", Key=entry["Key"], Body=b"\x89PNG damaged")
+    assert cache.get(sha, PREPROCESSING) is None
+
+
+def test_a_bucket_that_takes_or_gives_no_views_is_one_clear_line(client: Any) -> None:
+    cache = S3ViewCache("nowhere", "", client=client)
+    with pytest.raises(Unavailable, match=r"s3://nowhere/' takes no more \(NoSuchBucket\)"):
+        cache.put("0" * 64, PREPROCESSING, np.zeros((64, 64), np.uint8))
+    with pytest.raises(Unavailable, match="does not answer"):
+        cache.get("0" * 64, PREPROCESSING)

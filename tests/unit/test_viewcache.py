@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.errors import Unavailable, UsageError
 from pipeline.study import Preprocessing
-from pipeline.viewcache import FolderViewCache, require_outside
+from pipeline.viewcache import FolderViewCache, open_view_cache, require_outside
 
 SQUARE = Preprocessing(height=32, width=24, fit="squash")
 VIEW = np.random.default_rng(1).integers(0, 256, (32, 24), np.uint8)
@@ -73,3 +73,32 @@ def test_a_cache_inside_the_source_is_refused(tmp_path: Path) -> None:
             require_outside(tmp_path / inside, str(tmp_path / "source"), what="the view cache")
     require_outside(tmp_path / "views", str(tmp_path / "source"), what="the view cache")
     require_outside(tmp_path / "views", "s3://bucket/prefix", what="the view cache")
+    require_outside("s3://bucket/views", str(tmp_path / "source"), what="the view cache")
+
+
+@pytest.mark.parametrize(
+    ("place", "source", "inside"),
+    [
+        ("s3://scans/views", "s3://scans", True),
+        ("s3://scans", "s3://scans/", True),
+        ("s3://scans/2024-views", "s3://scans/2024", True),
+        ("s3://scans/in", "s3://scans/in/", True),
+        ("s3://scans/views", "s3://scans/in/", False),
+        ("s3://views", "s3://scans", False),
+        ("s3://scans-views", "s3://scans", False),
+    ],
+)
+def test_a_cache_in_the_source_bucket_is_refused_where_the_source_covers_it(
+    place: str, source: str, inside: bool
+) -> None:
+    if inside:
+        with pytest.raises(UsageError, match="inside the source"):
+            require_outside(place, source, what="the view cache")
+    else:
+        require_outside(place, source, what="the view cache")
+
+
+@pytest.mark.parametrize("place", ["ftp://x/y", "s3://", "s3:///views"])
+def test_a_place_of_no_known_kind_is_one_clear_line(place: str) -> None:
+    with pytest.raises(UsageError, match="neither a folder nor s3://bucket/prefix"):
+        open_view_cache(place)
