@@ -45,11 +45,6 @@ class Member:
         self.process.kill()
         self.process.wait()
 
-    def stop(self) -> int:
-        """Ask it to end; returns its exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(DRAIN_SECONDS)
-
     @property
     def alive(self) -> bool:
         """Whether it runs."""
@@ -138,6 +133,12 @@ class Fleet:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{arguments} still runs after {seconds} s:\n{member.said()}") from None
         return member
+
+    def stop(self) -> dict[str, int]:
+        """Ask all to end at once; the exit code of each by its log's name."""
+        for member in self.members:
+            member.process.send_signal(signal.SIGTERM)
+        return {member.log.stem: member.process.wait(DRAIN_SECONDS) for member in self.members}
 
     def end(self) -> None:
         """Leave no process behind."""
