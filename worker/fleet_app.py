@@ -19,6 +19,7 @@ from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_shutting_down
 from kombu.exceptions import OperationalError
 
+from pipeline.errors import NightreadError
 from worker.broker import CONNECT_SECONDS, HEARTBEAT, TRANSPORT_OPTIONS
 from worker.queues import CONTROL, work_queues
 
@@ -53,6 +54,7 @@ def make_app(broker_url: str) -> Celery:
         broker_connection_timeout=CONNECT_SECONDS,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,  # for ever
+        broker_channel_error_retry=True,  # what RabbitMQ's consumer timeout closes is the channel alone
         broker_transport_options=TRANSPORT_OPTIONS,
         enable_utc=True,
     )
@@ -118,6 +120,8 @@ def work(app: Celery, *, name: str, queues: list[str], threads: int, stop: Event
         quiet=True,
     )
     worker.start()
+    if not stop.is_set():
+        raise NightreadError("the worker ended by itself: Celery met an error that it cannot recover from")
 
 
 def keep_time(app: Celery, schedule: Mapping[str, float]) -> Any:
