@@ -93,12 +93,6 @@ class BackfillEntry:
     finished_at: datetime | None
 
 
-def model_version(connection: Connection, name: str, version: str) -> int:
-    """The id of a model version, `NO_MODEL` when the registry does not know it."""
-    known = select(ModelVersion.id).where(ModelVersion.name == name, ModelVersion.version == version)
-    return connection.execute(known).scalar_one_or_none() or NO_MODEL
-
-
 def studies(connection: Connection, uids: Iterable[str]) -> Iterator[tuple[str, int | None]]:
     """Each Study Instance UID with the id of its study, None where the ledger does not know it."""
     source = iter(uids)
@@ -157,20 +151,19 @@ def start(
     named: Iterable[int] = (),
 ) -> int:
     """The id of a new back-fill, running. `named` are the studies of a selection that names them."""
-    backfill = {
-        "actor": actor,
+    terms = {
         "model_version_id": model_version_id,
         "selection": selection.as_json(),
         "per_hour": pace.per_hour,
         "window": str(pace.window or ""),
     }
-    made = connection.execute(insert(Backfill).returning(Backfill.id), [backfill])
+    made = connection.execute(insert(Backfill).returning(Backfill.id), [{"actor": actor, **terms}])
     backfill_id = int(made.scalar_one())
     ids = iter(named)
     while page := list(islice(ids, PAGE)):
         rows = [{"backfill_id": backfill_id, "study_id": study_id} for study_id in page]
         connection.execute(upsert(connection, BackfillStudy).on_conflict_do_nothing(), rows)
-    audit(connection, backfill_id, "backfill started", actor=actor, **backfill)
+    audit(connection, backfill_id, "backfill started", actor=actor, **terms)
     return backfill_id
 
 

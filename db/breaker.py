@@ -8,24 +8,21 @@ claim. Works inside the caller's transaction.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Select,
     and_,
     case,
     exists,
     func,
-    insert,
     literal_column,
-    or_,
     select,
 )
 
-from db import leases
-from db.base import UtcIn, UtcNow
+from db import leases, pauses
+from db.backlog import CAPTION, CONVERT, TABLES
+from db.base import UtcIn
 from db.fleet_tables import QueuePause
 from db.lanes import in_lane
 from db.leases import LeasedTable
@@ -33,8 +30,6 @@ from db.records import Lane
 from db.report_tables import AuditEvent
 from db.tables import Object, StudyRevision
 
-CONVERT, CAPTION = "convert", "caption"
-QUEUES: dict[str, LeasedTable] = {CONVERT: Object, CAPTION: StudyRevision}
 LATELY = 600.0  # seconds
 ACTOR = "breaker"
 
@@ -57,8 +52,8 @@ def has_work(connection: Connection, lanes: Sequence[Lane]) -> HasWork:
     """What a claim would find, paused queues left out."""
     paused = {row.queue for row in connection.execute(select(QueuePause.queue))}
     open_lanes = [] if CAPTION in paused else lanes
-    asked = [exists(_free(StudyRevision).where(in_lane(lane))) for lane in open_lanes]
-    found = connection.execute(select(exists(_free(Object)), *asked)).one()
+    asked = [exists(leases.free_rows(StudyRevision).where(in_lane(lane))) for lane in open_lanes]
+    found = connection.execute(select(exists(leases.free_rows(Object)), *asked)).one()
     return HasWork(
         convert=found[0] and CONVERT not in paused,
         lanes=frozenset(lane for lane, has_some in zip(open_lanes, found[1:], strict=True) if has_some),
@@ -68,7 +63,7 @@ def has_work(connection: Connection, lanes: Sequence[Lane]) -> HasWork:
 def trip(connection: Connection, *, share: float, least: int) -> list[str]:
     """Pause the queues that failed too often since they were last resumed; a line for each one paused now."""
     lines = []
-    for queue, table in QUEUES.items():
+    for queue, table in TABLES.items():
         failed, settled = _lately(connection, queue, table)
         if failed < least or failed <= share * settled:
             continue
@@ -76,20 +71,9 @@ def trip(connection: Connection, *, share: float, least: int) -> list[str]:
             f"{failed:,} of {settled:,} failed in {LATELY / 60:.0f} minutes; mend the cause, "
             f"`nightread resume {queue}`, then `nightread retry`"
         )
-        pause = leases.upsert(connection, QueuePause).on_conflict_do_nothing().returning(QueuePause.queue)
-        if connection.execute(pause, [{"queue": queue, "reason": reason, "actor": ACTOR}]).first() is not None:
-            event = {"actor": ACTOR, "action": "queue paused", "entity": "queue_pause", "entity_id": None}
-            connection.execute(insert(AuditEvent), [event | {"detail": {"queue": queue, "reason": reason}}])
+        if pauses.pause(connection, queue, reason=reason, actor=ACTOR):
             lines.append(f"{queue}: {reason}")
     return lines
-
-
-def _free(table: LeasedTable) -> Select[Any]:
-    return select(table.id).where(
-        table.state == literal_column(f"'{table.open_state}'"),
-        table.next_attempt_at <= UtcNow(),
-        or_(table.lease_until.is_(None), table.lease_until <= UtcNow()),
-    )
 
 
 def _lately(connection: Connection, queue: str, table: LeasedTable) -> tuple[int, int]:
@@ -107,7 +91,7 @@ def _resumed_at(connection: Connection, queue: str) -> datetime | None:
     """The time of the newest event that says so."""
     events = connection.execute(
         select(AuditEvent.created_at, AuditEvent.detail)
-        .where(AuditEvent.entity == "queue_pause", AuditEvent.action == "queue resumed")
+        .where(AuditEvent.entity == "queue_pause", AuditEvent.action == "resume")
         .order_by(AuditEvent.id.desc())
         .limit(20)
     )

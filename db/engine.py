@@ -21,6 +21,13 @@ from db.errors import DatabaseMisconfigured, shown, translated
 LOCK_WAIT_SECONDS = 30.0
 WAL_TRIES, WAL_PAUSE = 100, 0.05  # seconds between them
 CONNECT_SECONDS = 10
+# libpq: a connection over which nothing comes back for so long is broken; else a cut network would hang for hours.
+_NOTICES_A_CUT = {
+    "keepalives_idle": 10,  # seconds
+    "keepalives_interval": 5,  # seconds
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
 _POSTGRESQL_NAMES = ("postgres", "postgresql", "postgresql+psycopg")
 
 
@@ -75,7 +82,7 @@ def _parse(url: str) -> URL:
 
 
 def _open_postgresql(url: URL) -> Engine:
-    defaults = {"connect_timeout": CONNECT_SECONDS, "application_name": "nightread"}
+    defaults = {"connect_timeout": CONNECT_SECONDS, "application_name": "nightread"} | _NOTICES_A_CUT
     ours = {name: value for name, value in defaults.items() if name not in url.query}
     return create_engine(url, connect_args=ours, pool_pre_ping=True, hide_parameters=True)
 

@@ -92,6 +92,8 @@ def _waiting(connection: Connection, most: int) -> int:
 def _step(connection: Connection, row: Any, allowed: int, walk: int) -> _Step:
     """Look at the next studies, and queue up to `allowed` of them."""
     selection = Selection.of_json(row.selection)
+    if selection.named:  # names lie far apart: looking at more of them than may be queued reads all between
+        walk = min(walk, allowed)
     ahead = _ahead(row, selection, walk).subquery()
     last, walked = connection.execute(select(func.max(ahead.c.id), func.count()).select_from(ahead)).one()
     if last is None:

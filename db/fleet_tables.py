@@ -11,7 +11,7 @@ from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, UtcNow
-from db.tables import one_of
+from db.tables import Leased, one_of, partial
 
 
 class BackfillState(StrEnum):
@@ -20,6 +20,14 @@ class BackfillState(StrEnum):
     RUNNING = "running"
     PAUSED = "paused"
     DONE = "done"
+
+
+class TrainingState(StrEnum):
+    """Where a training run stands. `queued` is the only state with work left, under a lease or not."""
+
+    QUEUED = "queued"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
 
 
 class Worker(Base):
@@ -93,3 +101,18 @@ class BackfillStudy(Base):
 
     backfill_id: Mapped[int] = mapped_column(ForeignKey("backfill.id"), primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("study.id"), primary_key=True)
+
+
+class TrainingRun(Leased, Base):
+    """A configuration that a training worker is to learn a model from."""
+
+    __tablename__ = "training_run"
+    open_state = TrainingState.QUEUED.value
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    config: Mapped[str]  # a TOML file on the training machine
+
+    __table_args__ = (
+        one_of("state", TrainingState, "state"),
+        partial("ix_training_run_queued", "attempts", "id", where="state = 'queued'"),
+    )

@@ -1,4 +1,4 @@
-"""Claims: who works on which row until when. The same verbs for objects and for study revisions.
+"""Claims: who works on which row until when. The same verbs for every table of work.
 
 A claim is one statement: PostgreSQL skips rows that another claim holds, SQLite has one writer at a time. A lease
 that ran out is free to anyone, and its former owner settles nothing; whoever takes it, or sweeps it, counts that a
@@ -9,14 +9,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, func, literal_column, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute
 
 from db.base import Base, UtcIn, UtcNow
-from db.tables import Object, StudyRevision
+from db.tables import Leased
 
-LeasedTable = type[Object] | type[StudyRevision]
+LeasedTable = type[Leased]
 
 SWEEP = 1000  # rows of one sweep
 
@@ -109,6 +120,25 @@ def held(
         .with_for_update(key_share=True)
     )
     return list(connection.execute(mine).all())
+
+
+def renew(
+    connection: Connection, table: LeasedTable, ids: Sequence[int], *, owner: str, lease_seconds: float
+) -> int:
+    """Hold those of `ids` that `owner` still has for longer; how many."""
+    longer = update(table).where(
+        table.id.in_(ids), table.state == literal_column(f"'{table.open_state}'"), table.lease_owner == owner
+    )
+    return connection.execute(longer.values(lease_until=UtcIn(lease_seconds))).rowcount
+
+
+def free_rows(table: LeasedTable) -> Select[Any]:
+    """The ids of rows that a claim would find now."""
+    return select(table.id).where(
+        table.state == literal_column(f"'{table.open_state}'"),
+        table.next_attempt_at <= UtcNow(),
+        or_(table.lease_until.is_(None), table.lease_until <= UtcNow()),
+    )
 
 
 def settle(

@@ -13,8 +13,9 @@ from typing import Literal
 
 from sqlalchemy import Engine
 
-from db import accounts, breaker, browse, leases, locks, objects, revisions
+from db import accounts, backlog, breaker, browse, leases, locks, objects, revisions
 from db import release as releasing
+from db.backlog import TABLES, QueueName
 from db.breaker import HasWork
 from db.engine import reading, writing
 from db.entries import Failure, StudyCounts, StudyEntry
@@ -58,10 +59,10 @@ class Ledger:
     ) -> list[ObjectWork]:
         """Lease pending objects that are due, of one bucket or any: those that failed least first, then by id.
 
-        An expired lease is free to anyone. `heeds_pause`: nothing while an operator or the breaker paused converting.
+        An expired lease is free to anyone. `heeds_pause`: nothing while someone paused converting.
         """
         with writing(self._engine) as connection:
-            if heeds_pause and breaker.is_paused(connection, breaker.CONVERT):
+            if heeds_pause and breaker.is_paused(connection, backlog.CONVERT):
                 return []
             return objects.claim(connection, bucket=bucket, owner=owner, limit=limit, lease_seconds=lease_seconds)
 
@@ -100,7 +101,7 @@ class Ledger:
         Oldest first; with `lanes`, as they share, and nothing while an operator or the breaker paused captioning.
         """
         with writing(self._engine) as connection:
-            if lanes is not None and breaker.is_paused(connection, breaker.CAPTION):
+            if lanes is not None and breaker.is_paused(connection, backlog.CAPTION):
                 return []
             return revisions.claim(connection, owner=owner, limit=limit, lease_seconds=lease_seconds, lanes=lanes)
 
@@ -138,11 +139,10 @@ class Ledger:
         with writing(self._engine) as connection:
             return sum(leases.hasten(connection, table) for table in (Object, StudyRevision))
 
-    def sweep(self, *, most_crashes: int) -> Swept:
-        """Free work whose lease ran out; what lost `most_crashes` workers is given up. Call until none expired."""
+    def sweep(self, *, most_crashes: int) -> dict[QueueName, Swept]:
+        """Free work whose lease ran out, 1,000 of a queue at most; after `most_crashes` it is given up."""
         with writing(self._engine) as connection:
-            swept = [leases.sweep(connection, table, most=most_crashes) for table in (Object, StudyRevision)]
-        return Swept(expired=sum(item.expired for item in swept), given_up=sum(item.given_up for item in swept))
+            return {queue: leases.sweep(connection, table, most=most_crashes) for queue, table in TABLES.items()}
 
     def has_work(self, *, lanes: Sequence[Lane]) -> HasWork:
         """Whether a convert or a caption worker would find something to claim now."""

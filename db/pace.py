@@ -1,7 +1,7 @@
 """When a back-fill may queue studies, and how many: an off-peak window and a rate. Arithmetic; knows no table.
 
 Both are judged by a clock that is passed in. Time in which nothing was queued is lost, whether it was a pause, the
-day outside of the window or a beat that was down: at most a minute's worth of studies comes at once.
+day outside of the window or a beat that was down: what comes at once is a minute's worth and one more at most.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Self
 
 DAY = 24 * 60  # minutes
 HOUR = 3600.0  # seconds
-GATHERED = 60.0  # seconds: the longest time whose studies are queued at once
+GATHERED = 60.0  # seconds whose studies may come at once: longer than the time between two slices
 _WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
 
 
@@ -63,7 +63,7 @@ class Pace:
         if self.per_hour is None:
             return most
         elapsed = (now - self._since(fed_at, now)).total_seconds()
-        return min(most, int(elapsed * self.per_hour / HOUR + 1e-6))
+        return max(0, min(most, int(elapsed * self.per_hour / HOUR + 1e-6)))
 
     def paid(self, fed_at: datetime, now: datetime, *, queued: int) -> datetime:
         """The new `fed_at` after so many were queued; time that makes no whole study is kept."""
@@ -72,6 +72,6 @@ class Pace:
         return min(now, self._since(fed_at, now) + timedelta(seconds=queued * HOUR / self.per_hour))
 
     def _since(self, fed_at: datetime, now: datetime) -> datetime:
-        """`fed_at`, or the earliest time that still counts: a minute ago, or as long as one study takes."""
-        gathered = max(GATHERED, HOUR / (self.per_hour or HOUR))
+        """`fed_at`, or the earliest time that still counts. A study's own time on top: it may be nearly over."""
+        gathered = GATHERED + HOUR / (self.per_hour or HOUR)
         return max(fed_at, now - timedelta(seconds=gathered))

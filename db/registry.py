@@ -41,6 +41,23 @@ class Registry:
             _require_same(known, fact)
             return int(known.id)
 
+    def find_model(self, fact: ModelVersionFact) -> int | None:
+        """The id of the model version, None when it was never registered; writes nothing.
+
+        Raises:
+            ModelConflict: The version is known with other files.
+        """
+        with reading(self._engine) as connection:
+            known = connection.execute(
+                select(ModelVersion.__table__).where(
+                    ModelVersion.name == fact.name, ModelVersion.version == fact.version
+                )
+            ).one_or_none()
+        if known is None:
+            return None
+        _require_same(known, fact)
+        return int(known.id)
+
     def start_run(self, fact: InferenceRunFact) -> int:
         """The id of a new run, started now."""
         with writing(self._engine) as connection:

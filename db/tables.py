@@ -31,6 +31,7 @@ class Leased:
     """The columns of a row that workers claim. A lease is over when its time is, whoever holds it."""
 
     open_state: ClassVar[str]  # the state with work left
+    id: Mapped[int]
     state: Mapped[str]
     reason: Mapped[str] = mapped_column(default="")
     attempts: Mapped[int] = mapped_column(default=0)  # failed ones

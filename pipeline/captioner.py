@@ -6,7 +6,7 @@ fails alone otherwise is dead, with the reason. Studies without a view the model
 Assumes views of the size the model's preprocessing names. Knows no files and no SQL.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from math import isfinite
@@ -51,6 +51,16 @@ class Captioner:
         self._type = _gpu_type() if on_gpu else torch.float32
         self.dtype = str(self._type).removeprefix("torch.")
         self._model = checkpoint.model.to(self._device).to(memory_format=torch.channels_last).eval()
+
+    @property
+    def memory_meters(self) -> dict[str, Callable[[], float]]:
+        """How to read the device's memory in bytes, `used` and `total`; {} on a CPU."""
+        if self._device.type != "cuda":
+            return {}
+        return {
+            "used": lambda: float(torch.cuda.memory_reserved(self._device)),
+            "total": lambda: float(torch.cuda.mem_get_info(self._device)[1]),
+        }
 
     def caption(self, studies: Sequence[Study]) -> list[Outcome]:
         """One outcome per study, in the order given."""

@@ -1,5 +1,6 @@
 """Writes synthetic DX objects for tests: any 8-bit image as a 12-bit radiograph that displays as that image."""
 
+import io
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -26,14 +27,26 @@ class DxTags:
 
 def write_dx(path: Path, pixels: NDArray[np.uint8], tags: DxTags) -> Path:
     """Write 8-bit `pixels` [rows, columns] (0 is black) as a 12-bit DX object with a window that restores them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(dx_bytes(pixels, tags))
+    return path
+
+
+def dx_bytes(pixels: NDArray[np.uint8], tags: DxTags) -> bytes:
+    """The same object as bytes."""
     top = 255 * SCALE
     stored = pixels.astype("<u2") * SCALE
     ds = _header(tags)
     ds.Rows, ds.Columns = stored.shape
     ds.PixelData = (top - stored if tags.monochrome1 else stored).tobytes()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    ds.save_as(path, enforce_file_format=True)
-    return path
+    stream = io.BytesIO()
+    ds.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()
+
+
+def study_uid(study: str) -> str:
+    """The UID of the study with this text."""
+    return _uid("study", study)
 
 
 def enlarge(image: NDArray[np.uint8], times: int) -> NDArray[np.uint8]:
@@ -47,7 +60,7 @@ def _header(tags: DxTags) -> Dataset:
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     ds.SOPClassUID = DigitalXRayImageStorageForPresentation
     ds.SOPInstanceUID = _uid("instance", tags.study, tags.name)
-    ds.StudyInstanceUID = _uid("study", tags.study)
+    ds.StudyInstanceUID = study_uid(tags.study)
     ds.SeriesInstanceUID = _uid("series", tags.study, tags.name)
     ds.Modality = "DX"
     ds.StudyDate = date(2024, 3, 1).strftime("%Y%m%d")

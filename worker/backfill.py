@@ -60,34 +60,34 @@ def feed_slice(engine: Engine, *, model_version_id: int, actor: str, seconds: fl
 
 def start_backfill(settings: Settings, wanted: Wanted, *, dry_run: bool, as_json: bool) -> None:
     """Count what the model has not seen and, unless it is a dry run, start queueing it."""
-    pace, site = _pace(wanted), _existing(settings)
-    fact = model_fact(site.manifest)
-    engine = site.engine
-    with reading(engine) as connection:
-        model_version_id = backfills.model_version(connection, fact.name, fact.version)
-    if not dry_run:
-        model_version_id = site.registry.register_model(fact)
-    named = _named(engine, wanted.file) if wanted.file else ()
-    selection = _selection(wanted)
-    with reading(engine) as connection:
+    pace, selection, site = _pace(wanted), _selection(wanted), _existing(settings)
+    model_version_id = _model_version(site, register=not dry_run)
+    named = _named(site.engine, wanted.file) if wanted.file else []
+    with reading(site.engine) as connection:
         counted = backfills.count(connection, selection, model_version_id=model_version_id, named=named)
-    backfill_id, queued = None, 0
+    backfill_id, fed = None, Fed(walked=0, queued=0, finished=0)
     if counted.to_queue and not dry_run:
-        with writing(engine) as connection:
+        with writing(site.engine) as connection:
             backfill_id = backfills.start(
                 connection, selection, model_version_id=model_version_id, pace=pace, actor=OPERATOR, named=named
             )
-        fed = feed_slice(engine, model_version_id=model_version_id, actor=worker_name(), seconds=FIRST_SECONDS)
-        queued = fed.queued
+        fed = feed_slice(
+            site.engine, model_version_id=model_version_id, actor=worker_name(), seconds=FIRST_SECONDS
+        )
     if as_json:
-        print_json({"backfill": backfill_id, "model": site.manifest.title, **asdict(counted), "queued": queued})
+        told = {"backfill": backfill_id, "model": site.manifest.title, **asdict(counted), "queued": fed.queued}
+        print_json(told)
         return
     _tell(site.manifest.title, counted, pace)
     if backfill_id is not None:
-        click.echo(
-            f"Back-fill {backfill_id} is running: {queued:,} are queued, the beat of `nightread up` queues the rest; "
-            f"`nightread backfill --pause {backfill_id}` stops that."
-        )
+        _tell_start(backfill_id, fed)
+
+
+def _model_version(site: Site, *, register: bool) -> int:
+    fact = model_fact(site.manifest)
+    if register:
+        return site.registry.register_model(fact)
+    return site.registry.find_model(fact) or backfills.NO_MODEL
 
 
 def list_backfills(settings: Settings, *, as_json: bool) -> None:
@@ -185,6 +185,16 @@ def _tell(model: str, counted: SelectionCount, pace: Pace) -> None:
     )
     if counted.to_queue and _limits(pace):
         click.echo(f"The limits are{_limits(pace).replace(';', '', 1)}.")
+
+
+def _tell_start(backfill_id: int, fed: Fed) -> None:
+    if fed.finished:
+        click.echo(f"Back-fill {backfill_id} has queued all; the fleet, or the next `nightread run`, takes them.")
+        return
+    click.echo(
+        f"Back-fill {backfill_id} is running: {fed.queued:,} are queued, the fleet's beat queues the rest; "
+        f"`nightread backfill --pause {backfill_id}` stops that."
+    )
 
 
 def _limits(pace: Pace) -> str:

@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 
 from db.engine import open_engine
 from db.errors import SettingConflict
+from db.lanes import Lanes
 from db.ledger import Ledger
 from db.registry import Registry
 from db.schema import require_current
@@ -29,6 +30,7 @@ from worker.conversions import Conversions
 from worker.converter import ConverterSpec, open_desk
 from worker.heap import keep_freed_memory
 from worker.local import LocalRun, Progress, Throughput
+from worker.metrics import Metrics
 from worker.pool import ConverterPool
 from worker.provenance import model_fact, run_fact
 from worker.pseudonyms import Pseudonyms, load_key
@@ -220,7 +222,16 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def caption_bench(site: Site, spec: ConverterSpec, owner: str) -> Bench:
+def caption_bench(
+    site: Site,
+    spec: ConverterSpec,
+    owner: str,
+    *,
+    ledger: Ledger | None = None,
+    lanes: Lanes | None = None,
+    metrics: Metrics | None = None,
+    trigger: str = "run",
+) -> Bench:
     """Load the model and open a run under which its reports are stored."""
     captioner = site.load_captioner()
     manifest = site.manifest
@@ -231,10 +242,11 @@ def caption_bench(site: Site, spec: ConverterSpec, owner: str) -> Bench:
             model_version_id=model_version_id,
             worker=worker_name(),
             batch_size=site.settings.batch_size,
+            trigger=trigger,
         )
     )
     return Bench(
-        ledger=site.ledger,
+        ledger=ledger or site.ledger,
         desk=open_desk(spec),
         captioner=captioner,
         accepts=manifest.accepts,
@@ -245,6 +257,10 @@ def caption_bench(site: Site, spec: ConverterSpec, owner: str) -> Bench:
         run_id=run_id,
         model_version_id=model_version_id,
         decoding_sha256=decoding_sha256(manifest.decoding),
+        device=captioner.device_name,
+        gpu_memory=captioner.memory_meters,
+        lanes=lanes,
+        metrics=metrics or Metrics(),
     )
 
 

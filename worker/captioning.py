@@ -5,7 +5,7 @@ has it in a thread, the fleet calls it for a slice at a time.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Event
@@ -37,6 +37,8 @@ class Bench:
     run_id: int
     model_version_id: int
     decoding_sha256: str
+    device: str
+    gpu_memory: Mapping[str, Callable[[], float]] = field(default_factory=dict)  # "used" and "total", in bytes
     lanes: Lanes | None = None  # how the lanes share this worker; None: oldest first
     metrics: Metrics = field(default_factory=Metrics)
 

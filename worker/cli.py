@@ -14,6 +14,7 @@ import click
 
 from db.errors import DatabaseError
 from pipeline.errors import NightreadError, UsageError
+from worker.fleet_cli import COMMANDS
 from worker.options import setting, settings_from
 from worker.settings import Settings, load_settings, unknown_variables, variable
 
@@ -173,6 +174,10 @@ def list_settings() -> None:
     for field, info in Settings.model_fields.items():
         value = shown_url(current.database) if field == "database_url" else getattr(current, field)
         click.echo(f"{variable(field)}={value}\n    {info.description}")
+
+
+for _command in COMMANDS:
+    main.add_command(_command)
 
 
 @main.group()

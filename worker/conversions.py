@@ -1,5 +1,4 @@
-"""The converting half: claims objects, keeps the processes busy, settles what they send. For the local run and
-the fleet alike.
+"""Converting: claims objects, keeps the processes busy, settles what they send. For the local run and the fleet.
 
 Outcomes are settled together, so that a small object does not cost a transaction.
 """

@@ -1,22 +1,26 @@
-"""What a person asks of the ledger between runs: status, reports, retry, the schema. Function per command."""
+"""What a person asks of the ledger between runs: status, reports, retry, pauses, the schema. One function each."""
 
 from dataclasses import asdict
 from typing import Any, Literal
 
 import click
 
-from db.engine import open_engine
+from db.engine import open_engine, writing
 from db.entries import StudyEntry
+from db.pauses import pause, paused, resume
 from db.schema import check, current, upgrade
 from worker.bootstrap import Site
+from worker.fleet_view import fleet_as_json, print_fleet, view_fleet
 from worker.settings import Settings
 from worker.terminal import DRAFT, balance_as_json, print_balance, print_json, print_report
 
 
 def show_status(settings: Settings, *, failures: int, as_json: bool) -> None:
-    """The balance, and what failed, by the key or the study that a person can look for."""
-    ledger = _existing(settings).ledger
-    balance, failed = ledger.balance(), ledger.failures(failures)
+    """The balance, what failed, by the key or the study that a person can look for, and the fleet if any."""
+    site = _existing(settings)
+    balance, failed = site.ledger.balance(), site.ledger.failures(failures)
+    studies_left = balance.studies["waiting"] + balance.studies["working"]
+    fleet = view_fleet(settings, site.engine, studies_left=studies_left)
     if as_json:
         print_json(
             {
@@ -25,6 +29,7 @@ def show_status(settings: Settings, *, failures: int, as_json: bool) -> None:
                 "objects": balance.objects,
                 "balance": balance_as_json(balance),
                 "failures": [asdict(failure) for failure in failed],
+                **fleet_as_json(fleet),
             }
         )
         return
@@ -34,6 +39,7 @@ def show_status(settings: Settings, *, failures: int, as_json: bool) -> None:
         click.echo(f"{failure.kind} {failure.id}{where}: {failure.reason}")
     if failed:
         click.echo("`nightread retry` puts what failed back to work.")
+    print_fleet(fleet)
 
 
 def show_reports(settings: Settings, *, last: int, as_json: bool) -> None:
@@ -59,6 +65,24 @@ def retry_failed(settings: Settings, *, what: Literal["objects", "studies", "all
     """Put what failed back to work."""
     count = _existing(settings).ledger.retry(what=what)
     click.echo(f"{count:,} put back to work; the next `nightread run` takes them.")
+
+
+def pause_queue(settings: Settings, queue: str, *, reason: str, actor: str = "operator") -> None:
+    """Hold a queue: workers finish what they have and take no more."""
+    with writing(_existing(settings).engine) as connection:
+        is_new = pause(connection, queue, reason=reason, actor=actor)
+        (held,) = [item for item in paused(connection) if item.queue == queue]
+    if is_new:
+        click.echo(f"{queue} is paused; workers finish what they have. `nightread resume {queue}` lets it go.")
+    else:
+        click.echo(f"{queue} was paused before, by {held.actor}: {held.reason}. That stays.")
+
+
+def resume_queue(settings: Settings, queue: str, *, actor: str = "operator") -> None:
+    """Let a queue go."""
+    with writing(_existing(settings).engine) as connection:
+        was_held = resume(connection, queue, actor=actor)
+    click.echo(f"{queue} goes on." if was_held else f"{queue} was not paused.")
 
 
 def _existing(settings: Settings) -> Site:

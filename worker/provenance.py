@@ -33,7 +33,9 @@ def model_fact(manifest: Manifest) -> ModelVersionFact:
     )
 
 
-def run_fact(captioner: "Captioner", *, model_version_id: int, worker: str, batch_size: int) -> InferenceRunFact:
+def run_fact(
+    captioner: "Captioner", *, model_version_id: int, worker: str, batch_size: int, trigger: str
+) -> InferenceRunFact:
     """The circumstances of a run that starts now on this machine."""
     import torch  # noqa: PLC0415
 
@@ -48,5 +50,5 @@ def run_fact(captioner: "Captioner", *, model_version_id: int, worker: str, batc
         decoding=captioner.decoding,
         decoding_sha256=decoding_sha256(captioner.manifest.decoding),
         code_version=code_version(),
-        trigger="run",
+        trigger=trigger,
     )

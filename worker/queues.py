@@ -15,15 +15,24 @@ TRAINING = "nightread.training"
 CONTROL = "nightread.control"  # release, sweep, scan, back-fill: short work of the beat
 DEAD = "nightread.dead"
 DELIVERIES = 20  # a message that comes back more often is dead-lettered
+MOST = 32  # permits that wait: more would say nothing more, and the broker refuses them
 
 QUORUM = {"x-queue-type": "quorum"}
+
+
+def names(events_queue: str = "") -> list[str]:
+    """All queues of the fleet, that of the events among them where it is on the same broker."""
+    ours = [CONVERT, *CAPTION.values(), TRAINING, CONTROL, DEAD]
+    return [events_queue, *ours] if events_queue else ours
 
 
 def work_queues() -> list[Queue]:
     """Every queue that tasks are sent to."""
     exchange = Exchange("nightread", type="direct", durable=True)
-    names = [CONVERT, *CAPTION.values(), TRAINING, CONTROL]
-    return [Queue(name, exchange, routing_key=name, queue_arguments=_ARGUMENTS) for name in names]
+    arguments = dict.fromkeys([CONVERT, *CAPTION.values(), TRAINING], _PERMITS) | {CONTROL: QUORUM}
+    return [
+        Queue(name, exchange, routing_key=name, queue_arguments=settings) for name, settings in arguments.items()
+    ]
 
 
 def dead_queue() -> Queue:
@@ -32,4 +41,9 @@ def dead_queue() -> Queue:
     return Queue(DEAD, exchange, routing_key="", queue_arguments=QUORUM)
 
 
-_ARGUMENTS = QUORUM | {"x-delivery-limit": DELIVERIES, "x-dead-letter-exchange": DEAD}
+_PERMITS = QUORUM | {
+    "x-delivery-limit": DELIVERIES,
+    "x-dead-letter-exchange": DEAD,
+    "x-max-length": MOST,
+    "x-overflow": "reject-publish",
+}

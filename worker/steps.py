@@ -87,7 +87,7 @@ class Desk:
     cache: ViewCache
     preprocessing: Preprocessing
     pseudonyms: Pseudonyms
-    triage: Triage = Triage()
+    triage: Triage
 
 
 def intake(ledger: Ledger, bucket: Bucket, on_page: Callable[[int, int], None]) -> int:

@@ -35,6 +35,7 @@ def upgrade() -> None:
     _make_queue_pause()
     _make_scan()
     _make_backfill()
+    _make_training_run()
 
 
 def _widen_object() -> None:
@@ -143,3 +144,23 @@ def _make_backfill() -> None:
         sa.ForeignKeyConstraint(["study_id"], ["study.id"], name="fk_backfill_study_study_id"),
         sa.PrimaryKeyConstraint("backfill_id", "study_id", name="pk_backfill_study"),
     )
+
+
+def _make_training_run() -> None:
+    op.create_table(
+        "training_run",
+        sa.Column("id", BigId, nullable=False),
+        sa.Column("config", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("attempts", BigId, nullable=False),
+        sa.Column("crashes", BigId, nullable=False, server_default="0"),
+        sa.Column("next_attempt_at", Time, nullable=False),
+        sa.Column("lease_owner", sa.Text(), nullable=True),
+        sa.Column("lease_until", Time, nullable=True),
+        sa.Column("created_at", Time, nullable=False),
+        sa.Column("settled_at", Time, nullable=True),
+        sa.CheckConstraint("state IN ('queued', 'succeeded', 'failed')", name="ck_training_run_state"),
+        sa.PrimaryKeyConstraint("id", name="pk_training_run"),
+    )
+    op.create_index("ix_training_run_queued", "training_run", ["attempts", "id"], **where("state = 'queued'"))

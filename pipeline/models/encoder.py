@@ -62,6 +62,9 @@ def _matching(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     return {key: value for key, value in state.items() if key in own and value.shape == own[key].shape}
 
 
+VIEWS_AT_ONCE = 8  # on a CPU: more only fill its memory, 40 MB a view in the first layers, and make nothing faster
+
+
 def build_backbone(name: str, weights: Path | None = None) -> nn.Sequential:
     """A backbone by torchvision's name, initialised from a classifier's state dict if one is given."""
     try:
@@ -118,7 +121,11 @@ class ViewEncoder(nn.Module):
 
     def forward(self, views: Tensor, mask: Tensor) -> Tensor:
         """[B, V, H, W] uint8 and [B, V] bool -> [B, V, C, h, w], zeros where a view is absent."""
-        return scatter_views(self.layers(self.normalise(views[mask])), mask)
+        present = views[mask]
+        if self.training or present.is_cuda or not len(present):
+            return scatter_views(self.layers(self.normalise(present)), mask)
+        parts = [self.layers(self.normalise(part)) for part in torch.split(present, VIEWS_AT_ONCE)]
+        return scatter_views(torch.cat(parts), mask)
 
 
 def scatter_views(present: Tensor, mask: Tensor) -> Tensor:

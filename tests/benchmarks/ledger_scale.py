@@ -1,4 +1,4 @@
-"""How long the ledger's verbs take beside 1,000 studies and beside 100,000: they should take the same.
+"""How long the ledger's verbs take beside 1,000 studies and beside many more: they should take the same.
 
     python tests/benchmarks/ledger_scale.py [DATABASE_URL] [STUDIES…]
 
@@ -23,6 +23,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from db import schema
 from db.engine import open_engine, writing
+from db.lanes import Lanes
+from db.records import Lane
 from tests.conformance.ledger_world import BUCKET, OWNER, World, converted, listed, make_world, reported
 
 ROUNDS = 60
@@ -95,8 +97,8 @@ def fill(connection: Connection, first: int, last: int) -> None:
             )
 
 
-def chunk(world: World, watch: Watch, number: int) -> None:
-    """Take new studies from the listing to their reports."""
+def chunk(world: World, watch: Watch, number: int, lanes: Lanes) -> None:
+    """Take new studies from the listing to their reports, half of them as a fleet's worker does, by lanes."""
     keys = [f"n/{number}/{study}/{view}" for study in range(CHUNK) for view in range(2)]
     ledger = world.ledger
     watch("record", lambda: ledger.record_objects(BUCKET, [listed(key) for key in keys]))
@@ -104,16 +106,25 @@ def chunk(world: World, watch: Watch, number: int) -> None:
     outcomes = [converted(work, work.key.rpartition("/")[0]) for work in works]
     watch("settle objects", lambda: ledger.settle_objects(outcomes, owner=OWNER))
     watch("release", world.release)
-    revisions = watch("claim revisions", world.take)
+    watch("look for work", lambda: ledger.has_work(lanes=list(Lane)))
+    revisions = watch("claim revisions", lambda: world.take(limit=CHUNK // 2))
+    revisions += watch(
+        "claim revisions by lanes",
+        lambda: ledger.claim_revisions(owner=OWNER, limit=CHUNK, lease_seconds=60, lanes=lanes),
+    )
     watch("settle revisions", lambda: world.settle(*(reported(work) for work in revisions)))
+    watch("sweep", lambda: ledger.sweep(most_crashes=5))
     watch("counts", ledger.counts)
 
 
 def probe(world: World, studies: int, numbers: range) -> None:
     """Print what a chunk costs beside so many studies."""
-    watch = Watch()
+    watch, lanes = (
+        Watch(),
+        Lanes(weights={Lane.URGENT: 8, Lane.ROUTINE: 4, Lane.BACKFILL: 1}, overdue_seconds=1800),
+    )
     for number in numbers:
-        chunk(world, watch, number)
+        chunk(world, watch, number, lanes)
     watch("balance", world.ledger.balance)
     click.echo(f"beside {studies:>9,} studies, chunks of {CHUNK} studies, ms   p50      p99")
     for verb, times in watch.times.items():

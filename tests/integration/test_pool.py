@@ -17,6 +17,7 @@ from pipeline.study import Preprocessing
 from tests.archives import write_studies
 from worker.converter import ConverterSpec
 from worker.pool import ConverterPool
+from worker.triage import Triage
 
 
 @pytest.fixture
@@ -28,6 +29,7 @@ def spec(tmp_path: Path) -> ConverterSpec:
         views=str(tmp_path / "views"),
         preprocessing=Preprocessing(height=64, width=64, fit="squash"),
         pseudonym_key=b"test",
+        triage=Triage(),
         object_seconds=10,
         object_memory=800_000_000,
     )

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -29,17 +30,19 @@ class S3Service:
         """Its address."""
         return self.environment["AWS_ENDPOINT_URL"]
 
-    def client(self, service: Literal["s3", "sns"] = "s3", **changes: Any) -> Any:
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(urlsplit(self.endpoint).port or 0)
+
+    def client(self, **changes: Any) -> Any:
         """A client for it; `changes` replace its arguments."""
-        arguments: dict[str, Any] = {
-            "endpoint_url": self.endpoint,
-            "aws_access_key_id": self.environment["AWS_ACCESS_KEY_ID"],
-            "aws_secret_access_key": self.environment["AWS_SECRET_ACCESS_KEY"],
-            "region_name": self.environment["AWS_DEFAULT_REGION"],
-            "config": Config(connect_timeout=2, read_timeout=20, retries={"total_max_attempts": 2}),
-            **changes,
-        }
-        return boto3.client(service, **arguments)
+        config = Config(connect_timeout=2, read_timeout=20, retries={"total_max_attempts": 2})
+        return boto3.client("s3", **self._arguments() | {"config": config} | changes)
+
+    def notifier(self) -> Any:
+        """A client that makes topics for its notifications."""
+        return boto3.client("sns", **self._arguments())
 
     def kill(self) -> None:
         """End the gateway at once; the objects live on in the daemon behind it."""
@@ -48,6 +51,14 @@ class S3Service:
     def start(self) -> None:
         """Start the gateway again."""
         call("ceph-s3", "resume", self.folder)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            "endpoint_url": self.endpoint,
+            "aws_access_key_id": self.environment["AWS_ACCESS_KEY_ID"],
+            "aws_secret_access_key": self.environment["AWS_SECRET_ACCESS_KEY"],
+            "region_name": self.environment["AWS_DEFAULT_REGION"],
+        }
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,6 +36,7 @@ from pipeline.study import (
 from tests.dx import DxTags, write_dx
 from worker.pseudonyms import Pseudonyms
 from worker.steps import Desk, Prepared, caption, convert_object, prepare
+from worker.triage import Triage
 
 WANTED = Preprocessing(height=32, width=32, fit="squash")
 ACCEPTS = Accepts(modalities=("DX",), body_parts=("CHEST",), frontal="required", lateral="optional")
@@ -83,7 +84,13 @@ def archive(tmp_path: Path) -> Path:
 
 
 def _desk(bucket: Bucket, cache: MemoryCache) -> Desk:
-    return Desk(bucket=bucket, cache=cache, preprocessing=WANTED, pseudonyms=Pseudonyms(key=b"test"))
+    return Desk(
+        bucket=bucket,
+        cache=cache,
+        preprocessing=WANTED,
+        pseudonyms=Pseudonyms(key=b"test"),
+        triage=Triage(marker="_COMPLETE"),
+    )
 
 
 def _work(bucket: Bucket) -> ObjectWork:
@@ -135,20 +142,27 @@ def test_a_converted_object_leaves_a_view_and_pseudonyms(archive: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "state", "delay"),
+    ("error", "state", "is_delayed"),
     [
-        (ObjectChanged("gone"), ObjectState.GONE, 0),
-        (NotForUs("a pipe"), ObjectState.SKIPPED, 0),
-        (Unavailable("no route"), ObjectState.PENDING, 120),
+        (ObjectChanged("gone"), ObjectState.GONE, False),
+        (NotForUs("a pipe"), ObjectState.SKIPPED, False),
+        (Unavailable("no route"), ObjectState.PENDING, True),
     ],
 )
 def test_what_a_bucket_raises_is_an_outcome(
-    archive: Path, error: NightreadError, state: ObjectState, delay: float
+    archive: Path, error: NightreadError, state: ObjectState, is_delayed: bool
 ) -> None:
     work = _work(open_bucket(str(archive)))
     outcome = convert_object(_desk(BrokenBucket(error), MemoryCache()), work)
-    assert (outcome.state, outcome.retry_in) == (state, delay)
+    assert (outcome.state, outcome.retry_in > 0) == (state, is_delayed)
     assert outcome.reason
+
+
+def test_a_marker_is_skipped_unread(archive: Path) -> None:
+    work = replace(_work(open_bucket(str(archive))), key="a/_COMPLETE")
+    outcome = convert_object(_desk(BrokenBucket(Unavailable("must not be read")), MemoryCache()), work)
+    assert outcome.state is ObjectState.SKIPPED
+    assert outcome.reason.startswith("a marker")
 
 
 def test_a_full_cache_defers_the_object(archive: Path) -> None:

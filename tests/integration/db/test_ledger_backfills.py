@@ -1,0 +1,19 @@
+"""What back-fills and operators' wishes promise, on PostgreSQL."""
+
+from tests.conformance.ledger_backfills import FeedingTests, RecaptionTests, SelectionTests, WishTests
+
+
+class TestSelection(SelectionTests):
+    """Which studies are meant."""
+
+
+class TestFeeding(FeedingTests):
+    """Slices, limits, pauses."""
+
+
+class TestRecaption(RecaptionTests):
+    """What people see of a study that goes to a model again."""
+
+
+class TestWish(WishTests):
+    """Take this one now."""
