@@ -24,7 +24,7 @@ def client(s3_service: S3Service, rabbitmq: RabbitMQ) -> Any:
         channel.queue_bind(QUEUE, EXCHANGE, "#")
     client: Any = s3_service.client()
     client.create_bucket(Bucket=BUCKET)
-    topic = s3_service.client("sns").create_topic(
+    topic = s3_service.notifier().create_topic(
         Name="dicom",
         Attributes={"push-endpoint": rabbitmq.guest_url, "amqp-exchange": EXCHANGE, "amqp-ack-level": "broker"},
     )["TopicArn"]
