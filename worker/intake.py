@@ -194,7 +194,7 @@ class Intake:
             new += self._ledger.record_objects(
                 name, map(_listed, (ref for ref in inside if ref.key not in verdict.found))
             )
-        new += self._ledger.record_objects(name, map(_listed, verdict.found.values()))
+        new += self._ledger.record_objects(name, (_listed(verdict.found[key]) for key in sorted(verdict.found)))
         if verdict.gone:
             self._ledger.mark_removed(name, sorted(verdict.gone))
         return new
