@@ -40,7 +40,7 @@ _UNREAD = InstanceFact(
 
 
 def record(connection: Connection, bucket: str, listed: Iterable[ListedObject]) -> list[ListedObject]:
-    """Add the objects that are new or back again; returns those."""
+    """Add the objects that are new or back again; returns those. Handed in by key, two of them never deadlock."""
     missing = _missing(connection, bucket, listed)
     if not missing:
         return []
@@ -93,7 +93,7 @@ def _missing(
         )
     )
     held = {(row.key, row.etag) for row in known}
-    return {name: asked[name] for name in sorted(asked) if name not in held}
+    return {name: item for name, item in asked.items() if name not in held}
 
 
 def remove(connection: Connection, bucket: str, keys: Iterable[str]) -> int:

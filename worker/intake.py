@@ -154,7 +154,7 @@ class Intake:
         """The message's events that are ours; one without any is settled."""
         notice = read_message(delivery.body, bucket=self._bucket.name.removeprefix("s3://"))
         ours = [event for event in notice.events if self._is_ours(event)]
-        self._counters.event("ignored", notice.ignored + len(notice.events) - len(ours))
+        self._count("ignored", notice.ignored + len(notice.events) - len(ours))
         letter = Letter(delivery=delivery, trouble=notice.trouble, left=len(ours))
         if not ours:
             self._close(letter)
@@ -165,7 +165,7 @@ class Intake:
 
     def _close(self, letter: Letter) -> None:
         if letter.trouble:
-            self._counters.event("dead")
+            self._count("dead")
         self._outbox.put(Settled(delivery=letter.delivery, trouble=letter.trouble))
 
     def _advance(self, cases: list[Case]) -> None:
@@ -175,10 +175,10 @@ class Intake:
         verdict = self._inquiry.judge(cases, waiting=len(self._waiting))
         self._waiting += verdict.waiting
         new = self._insist(lambda: self._write(verdict))
-        self._counters.event("recorded", new)
-        self._counters.event("repeated", max(0, len(verdict.found) - new))
-        self._counters.event("gone", len(verdict.gone))
-        self._counters.event("deferred", verdict.left)
+        self._count("recorded", new)
+        self._count("repeated", max(0, len(verdict.found) - new))
+        self._count("gone", len(verdict.gone))
+        self._count("deferred", verdict.left)
         for case in verdict.decided:
             case.letter.left -= 1
             if not case.letter.left:
@@ -194,7 +194,7 @@ class Intake:
             new += self._ledger.record_objects(
                 name, map(_listed, (ref for ref in inside if ref.key not in verdict.found))
             )
-        new += self._ledger.record_objects(name, map(_listed, verdict.found.values()))
+        new += self._ledger.record_objects(name, (_listed(verdict.found[key]) for key in sorted(verdict.found)))
         if verdict.gone:
             self._ledger.mark_removed(name, sorted(verdict.gone))
         return new
@@ -215,6 +215,11 @@ class Intake:
             if self._stopping.wait(pause):
                 raise _StoppedError
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _count(self, outcome: EventOutcome, count: int = 1) -> None:
+        """Nothing is no news: whoever watches the counts takes each for a sign of life."""
+        if count:
+            self._counters.event(outcome, count)
 
     def _tell(self) -> None:
         """Say that there is work; the sweep says so too, a little later."""

@@ -218,7 +218,7 @@ class World:
         seen: list[str] = []
 
         def note(_c: object, _k: object, statement: str, _p: object, _x: object, _m: object) -> None:
-            if not statement.startswith(("BEGIN", "COMMIT", "ROLLBACK")):
+            if not statement.startswith(("BEGIN", "COMMIT", "ROLLBACK", "SET LOCAL")):
                 seen.append(statement)
 
         event.listen(self.engine, "before_cursor_execute", note)

@@ -1,5 +1,7 @@
 """Intake at real brokers: what a bucket pushes is recorded and acknowledged, or dead-lettered, or comes again."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from itertools import count
@@ -111,6 +113,32 @@ def test_messages_that_an_intake_had_when_it_was_stopped_come_again(broker: Brok
     ledger = MemoryLedger()
     with consuming(broker, bucket, ledger, visible_again_seconds=1):
         until(lambda: ledger.known == ["a"], seconds=30)
+
+
+HOLDS = """
+import sys, time
+from tests.brokers import RedisList, consuming
+from tests.events import MemoryBucket, MemoryLedger
+ledger = MemoryLedger()
+ledger.away.set()
+with consuming(RedisList(url=sys.argv[1], queue=sys.argv[2]), MemoryBucket({"a"}), ledger):
+    time.sleep(600)
+"""
+
+
+def test_what_a_killed_intake_held_of_redis_comes_again(redis_url: str) -> None:
+    broker = RedisList(url=redis_url, queue=f"events.{next(NUMBERS)}")
+    broker.push(message("a"))
+    held = subprocess.Popen([sys.executable, "-c", HOLDS, redis_url, broker.queue], stdout=subprocess.DEVNULL)
+    try:
+        until(lambda: broker.client.hlen(f"{broker.queue}.unacked") == 1, seconds=60)
+    finally:
+        held.kill()
+        held.wait()
+    ledger = MemoryLedger()
+    with consuming(broker, MemoryBucket({"a"}), ledger, visible_again_seconds=1):
+        until(lambda: ledger.known == ["a"], seconds=30)
+        until(lambda: broker.depth() == 0)
 
 
 def test_a_list_of_minio_is_read(redis_url: str) -> None:
