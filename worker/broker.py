@@ -4,6 +4,7 @@ Asked once before any work is taken, so that a wrong URL, user, virtual host or 
 that names the setting; and by readiness and the sweep later on. Speaks AMQP 0-9-1 as RabbitMQ does.
 """
 
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -24,7 +25,7 @@ UNACKNOWLEDGED_MS = 30_000  # Linux: a connection whose bytes nobody confirms fo
 # For every AMQP connection of ours: publishes are confirmed, and a cut network is noticed by the kernel.
 TRANSPORT_OPTIONS = {
     "confirm_publish": True,
-    "socket_settings": {18: UNACKNOWLEDGED_MS},  # TCP_USER_TIMEOUT
+    "socket_settings": {socket.TCP_USER_TIMEOUT: UNACKNOWLEDGED_MS},
     "read_timeout": CONNECT_SECONDS * 3,
     "write_timeout": CONNECT_SECONDS * 3,
 }

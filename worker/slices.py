@@ -17,7 +17,7 @@ from worker.captioning import Captioning
 from worker.conversions import Conversions
 from worker.dispatch import HINTS, Dispatch
 from worker.metrics import Metrics
-from worker.scan import ScanProgress, scan_slice
+from worker.scan import scan_slice
 
 SCAN_SECONDS = 30.0  # a slice of a listing
 PER_HINT = 16  # released studies to a hint: about what a worker takes at once
@@ -100,10 +100,6 @@ class ScanSlice:
         if done is not None and done.missed:
             self.metrics.missed_events(done.missed)
             log.warning("events_missed", objects=done.missed)
-
-    def _tell(self, progress: ScanProgress) -> None:
-        if progress.new:
-            self.dispatch.conversions(1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
