@@ -95,8 +95,16 @@ class ScanSlice:
         """Do it."""
         if not self.scans.is_due(self.bucket.name, self.bucket.prefix, every_seconds=self.every_seconds):
             return
+        told = 0
+
+        def tell(progress: ScanProgress) -> None:
+            nonlocal told
+            if progress.new > told:
+                self.dispatch.conversions(1)
+            told = progress.new
+
         with self.metrics.stage("scan"):
-            done = scan_slice(self.scans, self.bucket, owner=self.owner, seconds=SCAN_SECONDS, on_page=self._tell)
+            done = scan_slice(self.scans, self.bucket, owner=self.owner, seconds=SCAN_SECONDS, on_page=tell)
         if done is not None and done.missed:
             self.metrics.missed_events(done.missed)
             log.warning("events_missed", objects=done.missed)
