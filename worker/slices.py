@@ -17,7 +17,7 @@ from worker.captioning import Captioning
 from worker.conversions import Conversions
 from worker.dispatch import HINTS, Dispatch
 from worker.metrics import Metrics
-from worker.scan import scan_slice
+from worker.scan import ScanProgress, scan_slice
 
 SCAN_SECONDS = 30.0  # a slice of a listing
 PER_HINT = 16  # released studies to a hint: about what a worker takes at once
