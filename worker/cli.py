@@ -159,7 +159,7 @@ def demo(*, folder: Path, studies: int, seed: int) -> None:
 @setting("cache")
 @_JSON
 def doctor(*, as_json: bool, **options: Any) -> None:
-    """Check database, bucket, model, device and decoders; one line each, with the remedy."""
+    """Check database, bucket, broker, model, device and decoders; one line each, with the remedy."""
     from worker.doctor import examine
 
     sys.exit(examine(settings_from(options), as_json=as_json))

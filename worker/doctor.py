@@ -114,9 +114,23 @@ def _decoders(_site: Site) -> str:
     return ", ".join(["uncompressed", "deflated", *DECODERS])
 
 
+def _broker(site: Site) -> str:
+    from worker import broker, queues  # noqa: PLC0415
+
+    url = site.settings.broker_url.get_secret_value()
+    if not url:
+        return "none: `nightread run` needs none, a fleet does (NIGHTREAD_BROKER_URL)"
+    found = broker.waiting(url, queues.names())
+    if not found:
+        return "answers; the fleet's queues are made when it starts"
+    dead = found.get(queues.DEAD, 0)
+    return f"answers, {sum(found.values()):,} messages" + (f", {dead:,} of them in {queues.DEAD}" if dead else "")
+
+
 CHECKS: dict[str, Callable[[Site], str]] = {
     "database": _database,
     "bucket": _bucket,
+    "broker": _broker,
     "cache": _cache,
     "names": _names,
     "model": _model,
