@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from db.engine import writing
 from tests.fleet import Fleet, Member, wait_for
+from worker.queues import CONVERT
 
 WRONG_BROKERS = {
     "host": "amqp://nightread:nightread@127.0.0.1:1/nightread",
@@ -63,16 +64,13 @@ def own_vhost(fleet: Fleet) -> Iterator[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("queue", "setting"), [("nightread.convert", "NIGHTREAD_BROKER_URL"), ("", "NIGHTREAD_EVENTS_QUEUE")]
-)
-def test_a_queue_that_exists_as_another_type(busy_fleet: Fleet, own_vhost: str, queue: str, setting: str) -> None:
-    name = queue or busy_fleet.queue
+def test_a_queue_that_exists_as_another_type(busy_fleet: Fleet, own_vhost: str) -> None:
     with Connection(own_vhost) as connection:
-        Queue(name, durable=True)(connection.channel()).declare()
-    refused = busy_fleet.call("up", env={"NIGHTREAD_BROKER_URL": own_vhost})
-    check(busy_fleet, refused, setting)
-    assert name in refused.said()
+        Queue(CONVERT, durable=True)(connection.channel()).declare()
+    for command in COMMANDS:
+        refused = busy_fleet.call(*command, env={"NIGHTREAD_BROKER_URL": own_vhost})
+        check(busy_fleet, refused, "NIGHTREAD_BROKER_URL")
+        assert CONVERT in refused.said()
 
 
 @pytest.mark.slow
