@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, or_, select, union_all
+from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, select, union_all
 
-from db.base import UtcIn, UtcNow
+from db.base import UtcIn
+from db.leases import free_rows
 from db.records import Lane
 from db.tables import StudyRevision
 
@@ -102,15 +103,5 @@ def is_overdue(seconds: float) -> ColumnElement[bool]:
 
 
 def _counted(kind: str, limit: int, *conditions: ColumnElement[bool]) -> Any:
-    found = (
-        select(literal_column("1"))
-        .where(
-            StudyRevision.state == literal_column("'waiting'"),
-            StudyRevision.next_attempt_at <= UtcNow(),
-            or_(StudyRevision.lease_until.is_(None), StudyRevision.lease_until <= UtcNow()),
-            *conditions,
-        )
-        .limit(limit)
-        .subquery()
-    )
+    found = free_rows(StudyRevision).where(*conditions).limit(limit).subquery()
     return select(literal_column(f"'{kind}'").label("kind"), func.count().label("number")).select_from(found)

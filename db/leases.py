@@ -56,13 +56,8 @@ def claim(
     the way.
     """
     due = (
-        select(table.id)
-        .where(
-            table.state == literal_column(f"'{table.open_state}'"),  # a literal: a partial index answers
-            table.next_attempt_at <= UtcNow(),
-            or_(table.lease_until.is_(None), table.lease_until <= UtcNow()),
-            *where,
-        )
+        free_rows(table)
+        .where(*where)
         .order_by(table.attempts, *order, table.id)
         .limit(limit)
         .with_for_update(skip_locked=True, key_share=True)
@@ -135,7 +130,7 @@ def renew(
 def free_rows(table: LeasedTable) -> Select[Any]:
     """The ids of rows that a claim would find now."""
     return select(table.id).where(
-        table.state == literal_column(f"'{table.open_state}'"),
+        table.state == literal_column(f"'{table.open_state}'"),  # a literal: a partial index answers
         table.next_attempt_at <= UtcNow(),
         or_(table.lease_until.is_(None), table.lease_until <= UtcNow()),
     )
