@@ -18,6 +18,7 @@ from tests.services.s3_service import S3Service
 
 VIEWS = ("PA", "LL")
 THREADS = 8
+PATIENCE = 120  # seconds that the gateway may be away
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +48,13 @@ class Arrivals:
             list(threads.map(send_in_time, range(len(listed))))
 
     def _store(self, key: str, body: bytes) -> None:
+        until = time.monotonic() + PATIENCE
         while True:
             try:
                 self.client.put_object(Bucket=self.bucket, Key=key, Body=body)
             except (BotoCoreError, ClientError):
+                if time.monotonic() > until:
+                    raise
                 time.sleep(0.5)
             else:
                 return
