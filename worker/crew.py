@@ -21,6 +21,7 @@ from worker.dispatch import Dispatch
 from worker.fleet_app import Hints, make_app
 from worker.health import Liveness, Readiness
 from worker.health_server import health_served
+from worker.local import Throughput
 from worker.metrics import Metrics
 from worker.patient import PatientLedger
 from worker.provenance import model_fact
@@ -100,6 +101,14 @@ class Crew:
             log.info("started", kind=self.kind, worker=self.name)
             yield pulse
             log.info("ended", kind=self.kind, worker=self.name)
+
+    def close_run(self, run_id: int, throughput: Throughput) -> None:
+        """Tell what this process captioned; it is no loss where the database is away."""
+        timings = {"seconds": round(throughput.seconds, 3)}
+        try:
+            self.site.registry.finish_run(run_id, studies=throughput.settled, timings=timings)
+        except DatabaseError as error:
+            log.warning("run_not_closed", reason=str(error))
 
     def free(self) -> None:
         """Give back what this process still has claimed; a database that is away lets the leases run out."""

@@ -11,7 +11,7 @@ import structlog
 
 from db.backlog import CAPTION, CONVERT
 from db.lanes import Lanes
-from db.records import Lane, ObjectOutcome
+from db.records import Lane, ObjectOutcome, RevisionOutcome
 from db.release import Patience
 from db.scans import Scans
 from worker import queues
@@ -24,6 +24,7 @@ from worker.fleet_app import add_tasks, keep_time, work
 from worker.health import work_is_due
 from worker.intake import run_intake as consume_events
 from worker.ledger_gauges import LedgerGauges
+from worker.local import Throughput
 from worker.metric_names import EventOutcome
 from worker.metrics import Metrics
 from worker.pool import ConverterPool
@@ -102,7 +103,14 @@ def run_captioner(settings: Settings, lanes: Sequence[Lane]) -> int:
     with ExitStack() as stack:
         stack.callback(crew.free)
         pulse = stack.enter_context(crew.at_work(is_due=is_due, detail=detail))
-        captioning = Captioning(bench, on_settled=lambda outcomes: pulse.moved(len(outcomes)))
+        throughput = Throughput()
+
+        def count(outcomes: list[RevisionOutcome]) -> None:
+            pulse.moved(len(outcomes))
+            throughput.count(len(outcomes))
+
+        stack.callback(crew.close_run, bench.run_id, throughput)
+        captioning = Captioning(bench, on_settled=count)
         caption = CaptionSlice(
             captioning=captioning, chunk=settings.chunk_size, dispatch=crew.dispatch, stop=crew.stop
         )
@@ -151,7 +159,7 @@ def run_trainer(settings: Settings) -> int:
     """`nightread worker training`: one training run at a time, each in a process of its own."""
     crew = Crew(settings, "training")
     crew.inspect()
-    with crew.at_work(is_due=None, detail={}) as pulse:
+    with crew.at_work(is_due=crew.dispatch.trainings.has_work, detail={}) as pulse:
         training = TrainingSlice(
             trainings=crew.dispatch.trainings,
             owner=crew.owner,

@@ -77,6 +77,7 @@ class TrainingSlice:
             if self.stop.wait(min(LOOK_SECONDS, self.lease_seconds / RENEWALS)):
                 break
             look += 1
+            self.pulse.moved()  # the trainer lives; how it does is in its log
             if look % looks == 0 and not self.trainings.renew(
                 work, owner=self.owner, lease_seconds=self.lease_seconds
             ):

@@ -1,31 +1,28 @@
 """How long the ledger's verbs take beside 1,000 studies and beside many more: they should take the same.
 
-    python tests/benchmarks/ledger_scale.py [DATABASE_URL] [STUDIES…]
+    python -m tests.benchmarks.ledger_scale [--database URL | --postgresql] [STUDIES…]
 
-Fills an empty database (a temporary SQLite file unless a URL is given) with finished studies, then takes chunks of
-32 new studies through all verbs. Prints p50 and p99 of each verb in milliseconds. Asserts nothing.
+Fills an empty database (a temporary SQLite file, the one named, or a PostgreSQL of its own) with finished studies,
+then takes chunks of 32 new studies through all verbs. Prints p50 and p99 of each verb in milliseconds.
 """
 
 import statistics
-import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
+from contextlib import ExitStack
 from typing import TypeVar
 
 import click
 from sqlalchemy import Connection, text
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from db import schema
 from db.engine import open_engine, writing
 from db.lanes import Lanes
 from db.records import Lane
 from tests.conformance.ledger_world import BUCKET, OWNER, World, converted, listed, make_world, reported
+from tests.services.postgres_service import running_postgres
 
 ROUNDS = 60
 CHUNK = 32  # studies, of two objects each
@@ -132,26 +129,36 @@ def probe(world: World, studies: int, numbers: range) -> None:
         click.echo(f"  {verb:<45}{statistics.median(times):9.2f}{p99:9.2f}")
 
 
-def main(url: str | None, sizes: list[int]) -> None:
+def measure(url: str, sizes: list[int]) -> None:
     """Probe at each size, smallest first."""
-    with tempfile.TemporaryDirectory() as folder:
-        engine = open_engine(url or f"sqlite:///{folder}/scale.db")
-        schema.require_current(engine, upgrade_empty=True)
-        world, done = make_world(engine), 0
-        for index, size in enumerate(sizes):
-            with writing(engine) as connection:
-                offset = connection.execute(text("SELECT coalesce(max(id), 0) FROM object")).scalar_one()
-                fill(connection, int(offset) + 1, int(offset) + size - done)
-            done = size
-            if engine.dialect.name == "postgresql":
-                with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                    connection.execute(text("VACUUM ANALYZE"))
-            probe(world, size, range(index * ROUNDS, (index + 1) * ROUNDS))
-        engine.dispose()
+    engine = open_engine(url)
+    schema.require_current(engine, upgrade_empty=True)
+    world, done = make_world(engine), 0
+    for index, size in enumerate(sizes):
+        with writing(engine) as connection:
+            offset = connection.execute(text("SELECT coalesce(max(id), 0) FROM object")).scalar_one()
+            fill(connection, int(offset) + 1, int(offset) + size - done)
+        done = size
+        if engine.dialect.name == "postgresql":
+            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.execute(text("VACUUM ANALYZE"))
+        probe(world, size, range(index * ROUNDS, (index + 1) * ROUNDS))
+    engine.dispose()
+
+
+@click.command()
+@click.argument("sizes", nargs=-1, type=int)
+@click.option("--database", help="An empty database.")
+@click.option("--postgresql", is_flag=True, help="Start a PostgreSQL for it.")
+def main(sizes: tuple[int, ...], *, database: str | None, postgresql: bool) -> None:
+    """Probe at each size."""
+    wanted = sorted(sizes) or [1_000, 100_000]
+    with ExitStack() as stack:
+        if postgresql:
+            database = stack.enter_context(running_postgres("")).url
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        measure(database or f"sqlite:///{folder}/scale.db", wanted)
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    target = arguments.pop(0) if arguments and ":" in arguments[0] else None
-    with suppress(KeyboardInterrupt):
-        main(target, sorted(int(size) for size in arguments) or [1_000, 100_000])
+    main()
