@@ -102,7 +102,7 @@ def test_doctor_finds_everything_well(demo: tuple[DemoSummary, Night]) -> None:
     done = night.call("doctor", "--json")
     checks = {check["name"]: check for check in json.loads(done.stdout)}
     assert done.returncode == 0, checks
-    assert set(checks) == {"database", "bucket", "cache", "names", "model", "device", "decoders"}
+    assert set(checks) == {"database", "bucket", "broker", "cache", "names", "model", "device", "decoders"}
 
 
 def test_doctor_tells_what_is_wrong_and_how_to_mend_it(tmp_path: Path) -> None:
