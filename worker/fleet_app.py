@@ -9,8 +9,9 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping
 from threading import Event
-from typing import Any
+from typing import Any, ClassVar
 
+import celery.worker.consumer
 import structlog
 from amqp.exceptions import AMQPError, MessageNacked
 from celery import Celery
@@ -45,6 +46,7 @@ def make_app(broker_url: str) -> Celery:
         task_publish_retry=False,  # a hint that does not go out is sent anew by the sweep
         worker_prefetch_multiplier=1,
         worker_detect_quorum_queues=True,
+        worker_consumer=f"{__name__}:Consumer",
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         worker_hijack_root_logger=False,
@@ -59,6 +61,19 @@ def make_app(broker_url: str) -> Celery:
         enable_utc=True,
     )
     return app
+
+
+class Consumer(celery.worker.consumer.Consumer):  # type: ignore[misc]
+    """Celery's, without the 28 queues of its delayed delivery: the ledger holds what is for later."""
+
+    class Blueprint(celery.worker.consumer.Consumer.Blueprint):  # type: ignore[misc]
+        """The steps of a worker's start."""
+
+        default_steps: ClassVar[list[str]] = [
+            step
+            for step in celery.worker.consumer.Consumer.Blueprint.default_steps
+            if not step.endswith(":DelayedDelivery")
+        ]
 
 
 def add_tasks(app: Celery, tasks: Mapping[str, Callable[[], object]], *, acks_late: bool = True) -> None:

@@ -25,6 +25,17 @@ def configure_logs(level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=_stderr,
     )
+    logging.getLogger().addHandler(_Forward(logging.WARNING))
+
+
+class _Forward(logging.Handler):
+    """What libraries warn of, Celery above all, as an event of ours. Their texts hold no patient's data."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass one on."""
+        text = (record.getMessage().splitlines() or [""])[0]
+        event = structlog.get_logger().error if record.levelno >= logging.ERROR else structlog.get_logger().warning
+        event("library_told", library=record.name, text=text)
 
 
 def _stderr(*_arguments: object) -> structlog.PrintLogger:
