@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Exists,
+    Select,
     and_,
     exists,
     false,
@@ -131,7 +133,7 @@ def _has_work_left(patience: Patience) -> ColumnElement[bool]:
     """
     own, pending = aliased(Object), aliased(Object)
     in_time = pending.last_modified <= UtcIn(patience.quiet, Study.last_arrival_at)
-    waits_beside = exists(
+    waits_beside = _one_by_one(
         select(1)
         .where(
             pending.bucket == own.bucket,
@@ -140,12 +142,9 @@ def _has_work_left(patience: Patience) -> ColumnElement[bool]:
             pending.next_attempt_at <= UtcNow(),
             true() if patience.is_snapshot else in_time,
         )
-        # A fence for PostgreSQL's planner: without statistics, as in a new database, it starts from all that is
-        # pending and joins every object of the bucket to each; that holds the studies' locks for many minutes.
-        .offset(0)
         .correlate(own, Study)
     )
-    return exists(
+    return _one_by_one(
         select(1)
         .select_from(Instance)
         .join(own, own.id == Instance.object_id)
@@ -157,7 +156,9 @@ def _has_work_left(patience: Patience) -> ColumnElement[bool]:
 def _is_marked(marker: str) -> ColumnElement[bool]:
     """Whether every folder that the study has objects in holds the marker."""
     own, mark = aliased(Object), aliased(Object)
-    has_marker = exists(select(1).where(mark.bucket == own.bucket, mark.key == own.prefix + marker).correlate(own))
+    has_marker = _one_by_one(
+        select(1).where(mark.bucket == own.bucket, mark.key == own.prefix + marker).correlate(own)
+    )
     unmarked = (
         select(1)
         .select_from(Instance)
@@ -165,7 +166,16 @@ def _is_marked(marker: str) -> ColumnElement[bool]:
         .where(Instance.study_id == Study.id, ~has_marker)
         .correlate(Study)
     )
-    return ~exists(unmarked)
+    return ~_one_by_one(unmarked)
+
+
+def _one_by_one(question: Select[Any]) -> Exists:
+    """EXISTS, fenced against PostgreSQL's planner: the offset has it asked for each row, by index.
+
+    Else, while statistics lag behind, it is answered for all objects of the bucket at once, which takes a second
+    beside a million studies and many minutes in a new database, with the studies locked.
+    """
+    return exists(question.offset(0))
 
 
 def _because(row: Any, patience: Patience) -> str:
