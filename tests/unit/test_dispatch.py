@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import copyfile
 from threading import Event
 from typing import cast
 
@@ -23,11 +24,19 @@ from worker.queues import CAPTION, CONVERT
 from worker.slices import CaptionSlice, ConvertSlice
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    engine = open_engine(f"sqlite:///{tmp_path / 'ledger.db'}")
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "ledger.db"
+    engine = open_engine(f"sqlite:///{path}")
     schema.upgrade(engine)
-    return make_world(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture
+def world(tmp_path: Path, template: Path) -> World:
+    copyfile(template, tmp_path / "ledger.db")
+    return make_world(open_engine(f"sqlite:///{tmp_path / 'ledger.db'}"))
 
 
 @dataclass
