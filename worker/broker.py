@@ -72,7 +72,7 @@ def connected(url: str) -> Iterator[Connection]:
         require_amqp(url),
         connect_timeout=CONNECT_SECONDS,
         heartbeat=HEARTBEAT,
-        transport_options=TRANSPORT_OPTIONS | {"max_retries": 1, "interval_start": 0},  # else it sleeps 2 s first
+        transport_options=TRANSPORT_OPTIONS,
     )
     where = f"{SETTING}: {connection.as_uri()}"
     try:
