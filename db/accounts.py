@@ -3,7 +3,7 @@
 Works inside the caller's transaction. A study counts under the state of its newest revision.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, exists, func, insert, literal_column, select, update
 
@@ -71,10 +71,14 @@ def failures(connection: Connection, limit: int) -> list[Failure]:
     ]
 
 
-def retry_objects(connection: Connection, actor: str) -> int:
-    """Failed objects are pending again."""
+def retry_objects(
+    connection: Connection,
+    actor: str,
+    state: Literal[ObjectState.FAILED, ObjectState.SKIPPED] = ObjectState.FAILED,
+) -> int:
+    """Failed objects are pending again; or the skipped ones, for rules that have changed."""
     values = _anew(ObjectState.PENDING.value)
-    renewed = update(Object).where(Object.state == literal_column("'failed'")).values(values)
+    renewed = update(Object).where(Object.state == literal_column(f"'{state.value}'")).values(values)
     return _audited(connection, actor, "object", connection.execute(renewed).rowcount)
 
 

@@ -2,7 +2,9 @@
 
 `latest_report`      one row for each study that has a report: the current one. `notice` says that it is a draft
 `study_status`       one row for each study: its state, and the reason where it has no report
-`report_provenance`  one row for each report and instance: bytes (bucket, key, etag, SHA-256), weights and code
+`report_provenance`  one row for each report and instance: bytes (bucket, key, etag, SHA-256), weights and code;
+                     its `status` is `shadow` where the report is one of a model on trial
+`shadow_report`      one row for each report of a model on trial, beside the study's current one
 
 A column may be added; none is renamed or removed within a major version. Knows no table.
 """
@@ -25,6 +27,12 @@ VIEWS: dict[str, tuple[str, ...]] = {
         *("reason", "model_name", "model_version", "weights_sha256", "device_uid", "code_version", "device"),
         *("torch_version", "dtype", "decoding_sha256", "status", "created_at", "study_id", "revision_id"),
         *("run_id", "instance_id"),
+    ),
+    "shadow_report": (
+        *("study_instance_uid", "study_date", "modality", "study_description", "patient_id", "accession_number"),
+        *("findings", "impression", "confidence", "notice", "model_name", "model_version", "weights_sha256"),
+        *("created_at", "report_id", "study_id", "revision_id", "current_report_id", "current_findings"),
+        *("current_impression",),
     ),
 }
 

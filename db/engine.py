@@ -107,7 +107,7 @@ def _prepare_sqlite(connection: SqliteConnection, _entry: ConnectionPoolEntry) -
     """  # noqa: D205
     connection.isolation_level = None  # we say BEGIN ourselves
     _switch_to_wal(connection)
-    for pragma in ("synchronous = NORMAL", "foreign_keys = ON"):
+    for pragma in ("synchronous = NORMAL", "foreign_keys = ON", "secure_delete = ON"):  # what is erased is gone
         connection.execute(f"PRAGMA {pragma}")
 
 

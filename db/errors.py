@@ -9,6 +9,7 @@ DatabaseError              what the database layer raises; nothing else crosses 
 ├── SchemaMismatch         the tables are older or newer than this program        someone must act
 ├── RunInProgress          another run holds this database                        someone must wait
 ├── ModelConflict          one model version, two different sets of weights       someone must act
+├── ChampionChanged        a version was judged against another champion          judge it again
 ├── SettingConflict        the database is bound to another value                 someone must act
 ├── ProvenanceMissing      a result that cannot name its inputs is refused        our fault
 └── DatabaseFault          the statement itself was wrong                         our fault
@@ -68,6 +69,10 @@ class RunInProgress(DatabaseError):
 
 class ModelConflict(DatabaseError):
     """A model version is known with other files than these."""
+
+
+class ChampionChanged(DatabaseError):
+    """The champion is no longer the version that a candidate was judged against."""
 
 
 class SettingConflict(DatabaseError):

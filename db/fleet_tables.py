@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, UtcNow
@@ -111,8 +111,18 @@ class TrainingRun(Leased, Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     config: Mapped[str]  # a TOML file on the training machine
+    asked_by: Mapped[str] = mapped_column(default="operator", server_default="operator")  # or schedule
+    promotes: Mapped[bool] = mapped_column(default=False, server_default=false())  # publish and judge it
+    verified_reports: Mapped[int] = mapped_column(default=0, server_default="0")  # when it was asked for
+    model_version_id: Mapped[int | None] = mapped_column(ForeignKey("model_version.id"))  # that it published
 
     __table_args__ = (
         one_of("state", TrainingState, "state"),
+        partial(
+            "uq_training_run_scheduled",
+            "asked_by",
+            where="asked_by = 'schedule' AND state = 'queued'",
+            unique=True,
+        ),
         partial("ix_training_run_queued", "attempts", "id", where="state = 'queued'"),
     )

@@ -11,9 +11,9 @@ from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Literal
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
-from db import accounts, backlog, breaker, browse, leases, locks, objects, revisions
+from db import accounts, backgrounds, backlog, breaker, browse, leases, locks, objects, revisions
 from db import release as releasing
 from db.backlog import TABLES, QueueName
 from db.breaker import HasWork
@@ -21,7 +21,16 @@ from db.engine import reading, writing
 from db.entries import Failure, StudyCounts, StudyEntry
 from db.lanes import Lanes
 from db.leases import Swept
-from db.records import Balance, Lane, ListedObject, ObjectOutcome, ObjectWork, RevisionOutcome, RevisionWork
+from db.records import (
+    Balance,
+    Lane,
+    ListedObject,
+    ObjectOutcome,
+    ObjectState,
+    ObjectWork,
+    RevisionOutcome,
+    RevisionWork,
+)
 from db.release import Patience
 from db.reports import Maker
 from db.tables import Object, StudyRevision
@@ -32,8 +41,10 @@ BATCH = 1000  # rows of a statement, and studies of a transaction
 class Ledger:
     """The work of one database."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, keeps_indications: bool = False) -> None:
+        """`keeps_indications`: also of studies that are done; else their text is erased with the outcome."""
         self._engine = engine
+        self._keeps_indications = keeps_indications
 
     def record_objects(self, bucket: str, listed: Iterable[ListedObject]) -> int:
         """Add what a listing or an event found; how many objects are new. One transaction for each 1,000."""
@@ -87,6 +98,7 @@ class Ledger:
             size = BATCH if left is None else min(BATCH, left)
             with writing(self._engine) as connection:
                 batch = releasing.release(connection, patience, after=after, limit=size)
+                self._forget(connection, batch.unchanged)
             released += batch.released
             if batch.last_study_id is None:
                 break
@@ -127,7 +139,32 @@ class Ledger:
             worker=owner, run_id=run_id, model_version_id=model_version_id, decoding_sha256=decoding_sha256
         )
         with writing(self._engine) as connection:
-            revisions.settle(connection, outcomes, owner=owner, maker=maker)
+            self._forget(connection, revisions.settle(connection, outcomes, owner=owner, maker=maker))
+
+    def _forget(self, connection: Connection, study_ids: Sequence[int]) -> None:
+        if study_ids and not self._keeps_indications:
+            backgrounds.forget(connection, study_ids)
+
+    def write_shadows(
+        self,
+        outcomes: Sequence[RevisionOutcome],
+        *,
+        owner: str,
+        run_id: int,
+        model_version_id: int,
+        decoding_sha256: str,
+    ) -> int:
+        """Write the reports of a model on trial, which never are current; how many are new. Needs no lease.
+
+        Raises:
+            ProvenanceMissing: A report names no used input, or one that is not its revision's; nothing was
+                written.
+        """
+        maker = Maker(
+            worker=owner, run_id=run_id, model_version_id=model_version_id, decoding_sha256=decoding_sha256
+        )
+        with writing(self._engine) as connection:
+            return revisions.settle_shadows(connection, outcomes, maker=maker)
 
     def free_leases(self, owner_prefix: str) -> int:
         """End the leases of owners that are known to be dead; counts no failed attempt."""
@@ -173,12 +210,14 @@ class Ledger:
         with reading(self._engine) as connection:
             return accounts.failures(connection, limit)
 
-    def retry(self, *, what: Literal["objects", "studies", "all"], actor: str = "operator") -> int:
-        """Put what failed back to work with its attempts forgotten; how many rows."""
+    def retry(self, *, what: Literal["objects", "studies", "all", "skipped"], actor: str = "operator") -> int:
+        """Put what failed, or the objects that were skipped, back to work with attempts forgotten; how many."""
         with writing(self._engine) as connection:
             retried = 0
             if what in {"objects", "all"}:
                 retried += accounts.retry_objects(connection, actor)
+            if what == "skipped":
+                retried += accounts.retry_objects(connection, actor, ObjectState.SKIPPED)
             if what in {"studies", "all"}:
                 retried += accounts.retry_studies(connection, actor)
             return retried

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, case, func, literal_column, nu
 from db import leases
 from db.base import UtcNow, plain
 from db.errors import ProvenanceMissing
-from db.records import InstanceFact, Lane, ListedObject, ObjectOutcome, ObjectState, ObjectWork, StudyFact
+from db.records import NO_IMAGE, Lane, ListedObject, ObjectOutcome, ObjectState, ObjectWork, StudyFact
 from db.tables import Instance, Object, Study
 
 _HEADER_TEXTS = ("patient_id", "patient_name", "accession_number", "study_description")
@@ -22,21 +22,6 @@ _HEADER_TEXTS = ("patient_id", "patient_name", "accession_number", "study_descri
 _COMPANIONS = ("", "SR", "PR", "KO", "DOC", "SEG", "REG", "AU")
 
 DELETED = "the object was deleted before it was read"
-
-# A header that names its study and could not be read further.
-_UNREAD = InstanceFact(
-    sop_instance_uid="",
-    sop_class_uid="",
-    series_instance_uid="",
-    transfer_syntax_uid="",
-    photometric_interpretation="",
-    rows=None,
-    columns=None,
-    body_part_examined="",
-    projection="unknown",
-    projection_source="",
-    sha256=None,
-)
 
 
 def record(connection: Connection, bucket: str, listed: Iterable[ListedObject]) -> list[ListedObject]:
@@ -246,7 +231,7 @@ def _write_instances(
     )
     rows = []
     for outcome, study, study_ids in known:
-        fact = outcome.instance or _UNREAD
+        fact = outcome.instance or NO_IMAGE
         rows.append(
             {
                 "study_id": study_ids[plain(study.study_instance_uid)],
@@ -262,8 +247,13 @@ def _write_instances(
                 "body_part_examined": fact.body_part_examined,
                 "projection": fact.projection,
                 "projection_source": fact.projection_source,
+                "projection_confidence": fact.projection_confidence,
+                "standing": fact.standing,
                 "sha256": fact.sha256,
                 "notes": list(fact.notes),
+                "indication": fact.background.indication,
+                "age": fact.background.age,
+                "sex": fact.background.sex,
             }
         )
     connection.execute(written, rows)

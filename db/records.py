@@ -77,6 +77,15 @@ class StudyFact:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BackgroundFact:
+    """What was known of a study before its images. Patient data, free text included: never log one."""
+
+    indication: str = field(default="", repr=False)
+    age: float | None = None  # years
+    sex: str = ""  # M, F or O
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class InstanceFact:
     """What an object's header and its conversion say of the instance in it."""
 
@@ -88,10 +97,28 @@ class InstanceFact:
     rows: int | None
     columns: int | None
     body_part_examined: str
-    projection: str  # frontal, lateral or unknown
+    projection: str  # frontal, lateral, other or unknown
     projection_source: str
     sha256: str | None  # of the object's bytes; None where they were not read to the end
     notes: tuple[str, ...] = ()  # what conversion had to decide or mend
+    background: BackgroundFact = BackgroundFact()  # what the object tells of its study
+    projection_confidence: float | None = None  # the view classifier's, 0 to 1
+    standing: dict[str, Any] = field(default_factory=dict)  # among its study's images, as choosing needs it
+
+
+NO_IMAGE = InstanceFact(  # an object that tells of its study, and of no image that can be read
+    sop_instance_uid="",
+    sop_class_uid="",
+    series_instance_uid="",
+    transfer_syntax_uid="",
+    photometric_interpretation="",
+    rows=None,
+    columns=None,
+    body_part_examined="",
+    projection="unknown",
+    projection_source="",
+    sha256=None,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,6 +153,7 @@ class InstanceRow:
     rows: int
     columns: int
     notes: tuple[str, ...]
+    standing: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,6 +164,7 @@ class RevisionWork:
     study_id: int
     attempts: int  # failed attempts before this one
     instances: tuple[InstanceRow, ...]
+    background: BackgroundFact = BackgroundFact()  # of the study, as all its objects tell it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,6 +195,9 @@ class ReportFact:
     statements: tuple[FindingFact, ...]
     inputs: tuple[InputFact, ...]
     concepts: dict[str, float] = field(default_factory=dict)
+    background: dict[str, Any] = field(
+        default_factory=dict
+    )  # what the model was given of it, the text as a digest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,20 +1,21 @@
-"""Models, their aliases and runs, and the values that a database is bound to for good.
+"""Models and their runs as they are registered, and the values that a database is bound to for good.
 
-A version's hashes never change: whoever brings other files under a known version is refused before any work.
+`versions` looks them up and promotes them. A version's hashes never change: whoever brings other files under a
+known version is refused before any work.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Engine, insert, select, update
 
 from db.base import UtcNow
 from db.engine import reading, writing
 from db.errors import ModelConflict, SettingConflict
 from db.leases import upsert
 from db.records import InferenceRunFact, ModelVersionFact
-from db.report_tables import AuditEvent, InferenceRun, ModelAlias, ModelVersion, Setting
+from db.report_tables import InferenceRun, ModelVersion, Setting
 
 _FIXED = ("weights_sha256", "tokenizer_sha256", "preprocessing_sha256", "training_manifest_sha256", "device_uid")
 
@@ -70,25 +71,6 @@ class Registry:
         with writing(self._engine) as connection:
             connection.execute(closed.values(finished_at=UtcNow(), studies=studies, timings=dict(timings)))
 
-    def set_alias(self, alias: str, model_version_id: int, *, actor: str, reason: str) -> None:
-        """Point an alias at a version from now on; going back is the same call with the earlier version."""
-        row = {"alias": alias, "model_version_id": model_version_id, "actor": actor, "reason": reason}
-        detail = {"alias": alias, "reason": reason}
-        with writing(self._engine) as connection:
-            connection.execute(insert(ModelAlias), [row])
-            _audit(connection, actor, "alias set", model_version_id, detail)
-
-    def alias(self, alias: str) -> int | None:
-        """The id of the version that an alias points at now, None for an unknown alias."""
-        newest = (
-            select(ModelAlias.model_version_id)
-            .where(ModelAlias.alias == alias)
-            .order_by(ModelAlias.id.desc())
-            .limit(1)
-        )
-        with reading(self._engine) as connection:
-            return connection.execute(newest).scalar_one_or_none()
-
     def pin(self, key: str, value: str) -> None:
         """Bind the database to a value: the first one stays.
 
@@ -114,8 +96,3 @@ def _require_same(known: Any, fact: ModelVersionFact) -> None:
                 f"model {fact.name!r} version {fact.version!r} is registered with {name} {was!r}, "
                 f"this checkpoint has {now!r}; give changed weights a new version"
             )
-
-
-def _audit(connection: Connection, actor: str, action: str, version_id: int, detail: dict[str, Any]) -> None:
-    row = {"actor": actor, "action": action, "entity": "model_version", "entity_id": version_id, "detail": detail}
-    connection.execute(insert(AuditEvent), [row])

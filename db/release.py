@@ -42,9 +42,7 @@ class Patience:
     quiet: float
     longest: float | None  # None: for ever
     marker: str = ""  # the name of an object that says: its folder is complete
-    is_snapshot: bool = (
-        True  # whatever is listed was there at once; else objects go on arriving in the same folder
-    )
+    is_snapshot: bool = True  # whatever is listed was there at once; else more goes on arriving beside it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +51,7 @@ class Batch:
 
     last_study_id: int | None  # where to go on; None when no study was left
     released: int  # new revisions, those that ended at once included
+    unchanged: tuple[int, ...] = ()  # studies that have the same inputs as before
 
 
 class _Fresh(NamedTuple):
@@ -104,7 +103,7 @@ def release(connection: Connection, patience: Patience, *, after: int, limit: in
     connection.execute(
         update(Study).where(Study.id.in_(list(because))).values(dirty_since=None, release_asked_at=None)
     )
-    return Batch(last_study_id=complete[-1].id, released=len(fresh))
+    return Batch(last_study_id=complete[-1].id, released=len(fresh), unchanged=tuple(known))
 
 
 def _complete_studies(connection: Connection, patience: Patience, after: int, limit: int) -> Sequence[Any]:

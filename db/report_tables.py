@@ -1,13 +1,14 @@
 """The ledger's result tables: models, runs, reports, their findings, inputs and corrections, and the audit trail.
 
 `audit_event` only grows: the migration adds triggers that refuse its change and removal. A report is never
-changed but in its status. Knows no query.
+changed but in its status; a shadow's is `superseded` from its beginning, so that nothing that asks for what is
+current can meet it. Knows no query.
 """
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, UtcNow
@@ -45,18 +46,37 @@ class ModelVersion(Base):
 
 
 class ModelAlias(Base):
-    """Who pointed an alias at which version, when and why. The newest row holds; rollback is one row."""
+    """Who pointed an alias at which version, when and why. The newest row holds; no version: it points nowhere."""
 
     __tablename__ = "model_alias"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    alias: Mapped[str]
-    model_version_id: Mapped[int] = mapped_column(ForeignKey("model_version.id"))
+    alias: Mapped[str]  # champion, shadow or previous
+    model_version_id: Mapped[int | None] = mapped_column(ForeignKey("model_version.id"))
     actor: Mapped[str]
     reason: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(default=UtcNow())
 
     __table_args__ = (Index("ix_model_alias_newest", "alias", "id"),)
+
+
+class Promotion(Base):
+    """A version that was held against the champion by written criteria, and what came of it."""
+
+    __tablename__ = "promotion"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    candidate_id: Mapped[int] = mapped_column(ForeignKey("model_version.id"), index=True)
+    champion_id: Mapped[int | None] = mapped_column(ForeignKey("model_version.id"))  # at that time
+    actor: Mapped[str]
+    criteria: Mapped[str]  # the file's text
+    criteria_sha256: Mapped[str]
+    passed: Mapped[bool]  # whether it met all of them
+    promoted: Mapped[bool]
+    reason: Mapped[str]  # why it was promoted without meeting them, "" else
+    verdict: Mapped[dict[str, Any]]  # "lines": one for each criterion
+    figures: Mapped[dict[str, Any]]  # of the candidate and the champion, as they were judged
+    created_at: Mapped[datetime] = mapped_column(default=UtcNow())
 
 
 class InferenceRun(Base):
@@ -97,7 +117,11 @@ class Report(Base):
     impression: Mapped[str]
     confidence: Mapped[float]  # mean log-probability per token
     concepts: Mapped[dict[str, Any]]  # label -> probability from the images alone
+    background: Mapped[dict[str, Any]] = mapped_column(
+        default=dict, server_default="{}"
+    )  # what the model was told
     status: Mapped[str] = mapped_column(default="draft")
+    is_shadow: Mapped[bool] = mapped_column(default=False, server_default=false())  # never was current
     supersedes_id: Mapped[int | None] = mapped_column(ForeignKey("report.id"))
     created_at: Mapped[datetime] = mapped_column(default=UtcNow())
 
@@ -108,6 +132,7 @@ class Report(Base):
         Index("ix_report_study_id", "study_id"),
         Index("ix_report_model_version_id", "model_version_id"),
         Index("ix_report_created_at", "created_at"),
+        partial("ix_report_verified", "id", where="status IN ('verified', 'corrected')"),
     )
 
 

@@ -1,11 +1,14 @@
 """Reports with their provenance: what was written, from which bytes, by which weights, in place of what.
 
 Works inside the caller's transaction. The same (revision, model version, decoding) is written once; a study has
-one current report, and its predecessor stays, marked superseded.
+one current report, and its predecessor stays, marked superseded. One that a person verified or corrected stays
+current until new images make another revision. Whoever writes again what was superseded meanwhile makes it
+current again: the champion was rolled back, or what was on trial became champion. A model on trial (a shadow)
+writes reports that are superseded from their beginning.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -15,7 +18,9 @@ from sqlalchemy import Connection, insert, select, update
 from db.errors import DatabaseFault, ProvenanceMissing
 from db.records import ReportFact, RevisionOutcome, RevisionState
 from db.report_tables import AuditEvent, Finding, Report, ReportInput
-from db.tables import Instance, Object, RevisionInstance
+from db.tables import Instance, Object, RevisionInstance, StudyRevision
+
+A_PERSONS = ("verified", "corrected")  # the status of a report that a person stands for
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,35 +59,75 @@ def write(
     connection: Connection, outcomes: Sequence[RevisionOutcome], studies: Mapping[int, int], maker: Maker
 ) -> None:
     """Write the reports of these revisions. `studies` gives each revision's study."""
-    written = _written(connection, [outcome.revision_id for outcome in outcomes], maker)
+    fresh, written = _fresh(connection, outcomes, maker)
+    _revive(connection, written, maker)
+    if not fresh:
+        return
+    inputs = _inputs(connection, fresh)
+    earlier, kept = _supersede(connection, {studies[revision_id]: revision_id for revision_id in fresh})
+    report_ids = _insert(connection, fresh, studies, earlier, maker, never_current=kept)
+    _insert_findings(connection, fresh, report_ids)
+    _insert_inputs(connection, inputs, report_ids)
+    _audit(connection, report_ids, studies, earlier, maker)
+
+
+def write_shadows(connection: Connection, outcomes: Sequence[RevisionOutcome], maker: Maker) -> int:
+    """Write reports of a model on trial, which never are current; how many are new."""
+    fresh, _ = _fresh(connection, outcomes, maker)
+    if not fresh:
+        return 0
+    inputs = _inputs(connection, fresh)
+    rows = connection.execute(
+        select(StudyRevision.id, StudyRevision.study_id).where(StudyRevision.id.in_(list(fresh)))
+    )
+    studies = {row.id: row.study_id for row in rows}
+    never_current = set(studies.values())
+    report_ids = _insert(connection, fresh, studies, {}, maker, never_current=never_current, is_shadow=True)
+    _insert_findings(connection, fresh, report_ids)
+    _insert_inputs(connection, inputs, report_ids)
+    events = [
+        {"entity_id": report_id, "detail": {"revision": revision_id, "run": maker.run_id}}
+        for revision_id, report_id in report_ids.items()
+    ]
+    told = {"actor": maker.worker, "entity": "report", "action": "shadow report written"}
+    connection.execute(insert(AuditEvent), [told | event for event in events])
+    return len(report_ids)
+
+
+def _fresh(
+    connection: Connection, outcomes: Sequence[RevisionOutcome], maker: Maker
+) -> tuple[dict[int, ReportFact], list[Any]]:
+    """The reports that are not there yet, by revision; and the rows of those that are."""
+    rows = connection.execute(
+        select(Report.revision_id, Report.id, Report.study_id, Report.status).where(
+            Report.revision_id.in_([outcome.revision_id for outcome in outcomes]),
+            Report.model_version_id == maker.model_version_id,
+            Report.decoding_sha256 == maker.decoding_sha256,
+        )
+    ).all()
+    written = {row.revision_id for row in rows}
     fresh = {
         outcome.revision_id: outcome.report
         for outcome in outcomes
         if outcome.report is not None and outcome.revision_id not in written
     }
-    if not fresh:
+    return fresh, list(rows)
+
+
+def _revive(connection: Connection, written: Sequence[Any], maker: Maker) -> None:
+    """Make reports current again that were superseded, or were a shadow's; each takes its place from another."""
+    back = [row for row in written if row.status == "superseded"]
+    if not back:
         return
-    inputs = _inputs(connection, fresh)
-    earlier = _supersede(connection, [studies[revision_id] for revision_id in fresh])
-    report_ids = _insert(connection, fresh, studies, earlier, maker)
-    _insert_findings(connection, fresh, report_ids)
-    connection.execute(
-        insert(ReportInput),
-        [{"report_id": report_ids[revision_id], **row} for revision_id, rows in inputs.items() for row in rows],
-    )
-    _audit(connection, report_ids, studies, earlier, maker)
-
-
-def _written(connection: Connection, revision_ids: Sequence[int], maker: Maker) -> set[int]:
-    """Those of the revisions that have this very report already."""
-    rows = connection.execute(
-        select(Report.revision_id).where(
-            Report.revision_id.in_(revision_ids),
-            Report.model_version_id == maker.model_version_id,
-            Report.decoding_sha256 == maker.decoding_sha256,
-        )
-    )
-    return set(rows.scalars())
+    earlier, kept = _supersede(connection, {row.study_id: row.revision_id for row in back})
+    for row in back:
+        if row.study_id in kept:
+            continue
+        old = earlier.get(row.study_id)
+        detail = {"was": old.status if old else None, "by_report": row.id, "supersedes": old.id if old else None}
+        event = {"entity": "report", "action": "report current again", "entity_id": row.id, "detail": detail}
+        connection.execute(update(Report).where(Report.id == row.id).values(status="draft", is_shadow=False))
+        connection.execute(insert(AuditEvent), [{"actor": maker.worker, **event}])
 
 
 def _inputs(connection: Connection, fresh: Mapping[int, ReportFact]) -> dict[int, list[dict[str, Any]]]:
@@ -115,19 +160,24 @@ def _inputs(connection: Connection, fresh: Mapping[int, ReportFact]) -> dict[int
     return inputs
 
 
-def _supersede(connection: Connection, study_ids: Sequence[int]) -> dict[int, Any]:
-    """Retire the studies' current reports; by study, what they were."""
+def _supersede(connection: Connection, revisions: Mapping[int, int]) -> tuple[dict[int, Any], set[int]]:
+    """Retire the current reports of studies, each given with the revision that is reported now.
+
+    By study, what they were; and the studies whose report a person verified or corrected for this very revision:
+    it stays, since no draft of the same images takes the place of a person's word.
+    """
     rows = connection.execute(
-        select(Report.study_id, Report.id, Report.status)
-        .where(Report.study_id.in_(study_ids), Report.status != "superseded")
+        select(Report.study_id, Report.id, Report.status, Report.revision_id)
+        .where(Report.study_id.in_(list(revisions)), Report.status != "superseded")
         .order_by(Report.id)
         .with_for_update(key_share=True)
     ).all()
-    if rows:
-        connection.execute(
-            update(Report).where(Report.id.in_([row.id for row in rows])).values(status="superseded")
-        )
-    return {row.study_id: row for row in rows}
+    kept = {row.study_id for row in rows if row.status in A_PERSONS and row.revision_id == revisions[row.study_id]}
+    retired = {row.study_id: row for row in rows if row.study_id not in kept}
+    if retired:
+        ids = [row.id for row in retired.values()]
+        connection.execute(update(Report).where(Report.id.in_(ids)).values(status="superseded"))
+    return retired, kept
 
 
 def _insert(
@@ -136,6 +186,9 @@ def _insert(
     studies: Mapping[int, int],
     earlier: Mapping[int, Any],
     maker: Maker,
+    *,
+    never_current: Collection[int] = (),  # studies
+    is_shadow: bool = False,
 ) -> dict[int, int]:
     rows = [
         {
@@ -148,7 +201,10 @@ def _insert(
             "impression": report.impression,
             "confidence": report.confidence,
             "concepts": report.concepts,
+            "background": report.background,
             "supersedes_id": earlier[studies[revision_id]].id if studies[revision_id] in earlier else None,
+            "status": "superseded" if studies[revision_id] in never_current else "draft",
+            "is_shadow": is_shadow,
         }
         for revision_id, report in fresh.items()
     ]
@@ -171,6 +227,13 @@ def _insert_findings(
     ]
     if rows:
         connection.execute(insert(Finding), rows)
+
+
+def _insert_inputs(
+    connection: Connection, inputs: Mapping[int, Sequence[Mapping[str, Any]]], report_ids: Mapping[int, int]
+) -> None:
+    rows = [{"report_id": report_ids[revision_id], **row} for revision_id, many in inputs.items() for row in many]
+    connection.execute(insert(ReportInput), rows)
 
 
 def _audit(

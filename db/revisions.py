@@ -9,9 +9,9 @@ from functools import partial
 
 from sqlalchemy import Connection, select
 
-from db import leases, reports
+from db import backgrounds, leases, reports
 from db.lanes import Lanes, due, in_lane, is_suspect
-from db.records import InstanceRow, RevisionOutcome, RevisionState, RevisionWork
+from db.records import BackgroundFact, InstanceRow, RevisionOutcome, RevisionState, RevisionWork
 from db.tables import Instance, Object, RevisionInstance, StudyRevision
 
 
@@ -44,12 +44,14 @@ def claim(
             )
         ]
     instances = _instances(connection, [row.id for row in rows])
+    known = backgrounds.of_studies(connection, [row.study_id for row in rows])
     return [
         RevisionWork(
             revision_id=row.id,
             study_id=row.study_id,
             attempts=row.attempts,
             instances=tuple(instances[row.id]),
+            background=known.get(row.study_id, BackgroundFact()),
         )
         for row in rows
     ]
@@ -57,8 +59,8 @@ def claim(
 
 def settle(
     connection: Connection, outcomes: Iterable[RevisionOutcome], *, owner: str, maker: reports.Maker
-) -> None:
-    """Write what became of those revisions that `owner` still holds; the others are left as they are."""
+) -> list[int]:
+    """Write what became of those revisions that `owner` still holds, and give their studies; leave the others."""
     by_id = {outcome.revision_id: outcome for outcome in outcomes}
     for outcome in by_id.values():
         reports.require_inputs(outcome)
@@ -84,6 +86,16 @@ def settle(
         ],
         model_version_id=maker.model_version_id,
     )
+    return list(studies.values())
+
+
+def settle_shadows(connection: Connection, outcomes: Sequence[RevisionOutcome], *, maker: reports.Maker) -> int:
+    """Write what a model on trial made of revisions that are settled; how many of its reports are new."""
+    for outcome in outcomes:
+        reports.require_inputs(outcome)
+        reports.require_numbers(outcome)
+    told = [item for item in outcomes if item.state is RevisionState.REPORTED]
+    return reports.write_shadows(connection, told, maker)
 
 
 def _instances(connection: Connection, revision_ids: Sequence[int]) -> dict[int, list[InstanceRow]]:
@@ -96,7 +108,7 @@ def _instances(connection: Connection, revision_ids: Sequence[int]) -> dict[int,
             *(Object.bucket, Object.key, Object.etag, Object.size, Object.last_modified),
             *(Instance.id, Instance.object_id, Instance.sop_instance_uid, Instance.sha256, Instance.modality),
             *(Instance.body_part_examined, Instance.projection, Instance.projection_source),
-            *(Instance.rows, Instance.columns, Instance.notes),
+            *(Instance.rows, Instance.columns, Instance.notes, Instance.standing),
         )
         .join(Instance, Instance.id == RevisionInstance.instance_id)
         .join(Object, Object.id == Instance.object_id)
@@ -122,6 +134,7 @@ def _instances(connection: Connection, revision_ids: Sequence[int]) -> dict[int,
                 rows=row.rows or 0,
                 columns=row.columns or 0,
                 notes=tuple(row.notes),
+                standing=row.standing,
             )
         )
     return found

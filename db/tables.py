@@ -7,7 +7,7 @@ as the work left. The schema of a running site is made by `migrations`; a change
 
 from datetime import date, datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -146,8 +146,13 @@ class Instance(Base):
     body_part_examined: Mapped[str]
     projection: Mapped[str]
     projection_source: Mapped[str]
+    projection_confidence: Mapped[float | None]  # the view classifier's, 0 to 1
+    standing: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")  # among its study's images
     sha256: Mapped[str | None]  # of the object's bytes; known for every converted one
     notes: Mapped[list[str]]
+    indication: Mapped[str] = mapped_column(default="", server_default="")  # free text; see `db.backgrounds`
+    age: Mapped[float | None]  # years
+    sex: Mapped[str] = mapped_column(default="", server_default="")
     created_at: Mapped[datetime] = mapped_column(default=UtcNow())
 
 
