@@ -2,15 +2,15 @@
 
 Also: whether a model accepts the study at all.
 
-Deterministic: the order in which instances arrive changes nothing. Knows headers' facts only, no pixels; a wrong
-View Position is believed.
+Deterministic: the order in which instances arrive changes nothing. Knows what headers and the view classifier
+told, no pixels. How images of one projection rank is in `ranking`.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from pipeline.manifest import REQUIRED, Accepts
-from pipeline.study import Projection
+from pipeline.ranking import Candidate, best, why_not
+from pipeline.study import VIEW_CLASSIFIER, Processing, Projection
 
 # Defined terms of Body Part Examined (PS3.16 annex L) that radiographs carry.
 _TERMS = """
@@ -21,22 +21,6 @@ SHOULDER SKULL SPINE STERNUM TEETH THIGH THORAX THUMB TIBIA TIBIAFIBULA TLSPINE 
 WHOLEBODY WHOLESPINE WRIST ZYGOMA
 """
 BODY_PARTS = frozenset(_TERMS.split())
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
-    """A converted instance, as far as choosing needs it."""
-
-    id: int  # the caller's
-    sop_instance_uid: str
-    projection: Projection
-    projection_source: str
-    rows: int
-    columns: int
-    body_part_examined: str
-    modality: str
-    last_modified: datetime
-    sha256: str  # of the object's bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,13 +47,17 @@ def assemble(candidates: tuple[Candidate, ...], accepts: Accepts, *, label: str)
     fit = [one for one in candidates if not _set_aside(one, _unfit(one, accepts, label), reasons)]
     distinct = _newest_of_each(fit, reasons)
     frontal, note = _frontal(distinct)
-    lateral = _best([one for one in distinct if one.projection is Projection.LATERAL])
+    lateral = best([one for one in distinct if one.projection is Projection.LATERAL])
     alone = "" if frontal else ", alone: there is no frontal view"
     roles = {one.id: role for one, role in ((frontal, f"frontal{note}"), (lateral, f"lateral{alone}")) if one}
     for one in distinct:
         reasons.setdefault(one.id, _left_over(one, frontal, lateral))
     choices = tuple(
-        Choice(id=one.id, used=one.id in roles, reason=roles.get(one.id) or reasons[one.id])
+        Choice(
+            id=one.id,
+            used=one.id in roles,
+            reason=f"{roles[one.id]}{_remarks(one)}" if one.id in roles else reasons[one.id],
+        )
         for one in sorted(candidates, key=lambda one: one.id)
     )
     return Assembly(
@@ -83,7 +71,7 @@ def refusal(candidates: tuple[Candidate, ...], assembly: Assembly, accepts: Acce
     """Why the model does not report this study; None when it does."""
     if not candidates:
         return "no image for this model"
-    unfit = [_unfit(one, accepts, label) for one in candidates]
+    unfit = [_unfit(one, accepts, label) or _roleless(one) for one in candidates]
     if all(unfit):
         return "; ".join(sorted({reason for reason in unfit if reason}))
     views = {"frontal": assembly.frontal, "lateral": assembly.lateral}
@@ -100,7 +88,27 @@ def _unfit(one: Candidate, accepts: Accepts, label: str) -> str:
         return f"Modality {one.modality} is not for {label}"
     if one.body_part_examined not in accepts.body_parts:
         return f"{_named(one.body_part_examined)} is not for {label}"
+    allowed = one.standing.models
+    if allowed and label.rpartition(" ")[0] not in allowed:
+        return f"the site's rule {one.standing.rule!r} keeps it for {', '.join(allowed)}"
     return ""
+
+
+def _roleless(one: Candidate) -> str:
+    """Why no model takes the instance for one of its views; "" when one may."""
+    return "an oblique or decubitus view" if one.projection is Projection.OTHER else ""
+
+
+def _remarks(one: Candidate) -> str:
+    """What is odd about an image that is used."""
+    standing = one.standing
+    remarks = [
+        f", preferred by the site's rule {standing.rule!r}" if standing.preference > 0 else "",
+        f", though the site's rule {standing.rule!r} avoids it" if standing.preference < 0 else "",
+        ", by the look of it" if one.projection_source == VIEW_CLASSIFIER else "",
+        "" if standing.processing is Processing.STANDARD else f", {standing.processing}: nothing better came",
+    ]
+    return "".join(remarks)
 
 
 def _set_aside(one: Candidate, reason: str, reasons: dict[int, str]) -> bool:
@@ -132,22 +140,18 @@ def _newest_of_each(candidates: list[Candidate], reasons: dict[int, str]) -> lis
 
 
 def _frontal(candidates: list[Candidate]) -> tuple[Candidate | None, str]:
-    stated = _best([one for one in candidates if one.projection is Projection.FRONTAL])
+    stated = best([one for one in candidates if one.projection is Projection.FRONTAL])
     if stated is not None:
         return stated, ""
-    unknown = _best([one for one in candidates if one.projection is Projection.UNKNOWN])
+    unknown = best([one for one in candidates if one.projection is Projection.UNKNOWN])
     return unknown, ", taken for it: its projection is unknown" if unknown else ""
 
 
-def _best(candidates: list[Candidate]) -> Candidate | None:
-    """The largest matrix, then the latest, then the highest id."""
-    return max(candidates, key=lambda one: (one.rows * one.columns, one.last_modified, one.id), default=None)
-
-
 def _left_over(one: Candidate, frontal: Candidate | None, lateral: Candidate | None) -> str:
+    if reason := _roleless(one):
+        return reason
     winner = lateral if one.projection is Projection.LATERAL else frontal
     if one.projection is Projection.UNKNOWN and frontal and frontal.projection is Projection.FRONTAL:
         return "projection unknown, and there is a frontal view"
-    if winner is not None and winner.rows * winner.columns > one.rows * one.columns:
-        return f"a larger {one.projection} view was chosen"
-    return f"a later {one.projection} view of the same size was chosen"
+    assert winner is not None  # `one` is of the winner's projection
+    return why_not(one, winner)

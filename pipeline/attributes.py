@@ -8,14 +8,17 @@ elements as `pipeline.elements` reads them.
 
 import math
 import re
+from datetime import UTC, date, datetime
 from struct import unpack_from
 
 from pydicom.charset import python_encoding
 
-from pipeline.elements import Element, first_item
+from pipeline.elements import UNDEFINED, Element, first_item
 
 CHARACTER_SET = 0x00080005
-TEXT_LIMIT = 256  # characters; the longest value we keep is a description of 64
+TEXT_LIMIT = 256  # characters; the longest value that is no prose is a description of 64
+PROSE_LIMIT = 4096  # bytes
+LARGEST_INTEGER = 2**31 - 1
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BINARY = {
     "US": ("H", 2),
@@ -30,10 +33,12 @@ _BINARY = {
 class Attributes:
     """The elements that were asked for, by tag. An absent, empty or unreadable value is "", None or []."""
 
-    def __init__(self, elements: dict[int, Element], *, big_endian: bool = False) -> None:
+    def __init__(self, elements: dict[int, Element], *, big_endian: bool = False, encoding: str = "") -> None:
+        """`encoding`: Python's name of the surrounding data set's, for an item that declares none."""
         self._elements = elements
         self._big_endian = big_endian
-        self._encoding = _encoding(elements.get(CHARACTER_SET))
+        declared = elements.get(CHARACTER_SET)
+        self._encoding = _encoding(declared) if declared or not encoding else encoding
 
     def __contains__(self, tag: int) -> bool:
         return tag in self._elements
@@ -50,15 +55,30 @@ class Attributes:
         text = element.value[: 4 * TEXT_LIMIT].decode(self._encoding, "replace")
         return _CONTROL.sub("", text)[:TEXT_LIMIT].strip()
 
+    def prose(self, tag: int) -> str:
+        """The value as it stands, control characters included, as far as `PROSE_LIMIT`."""
+        element = self._elements.get(tag)
+        if element is None or element.length == UNDEFINED:
+            return ""
+        return element.value[:PROSE_LIMIT].decode(self._encoding, "replace")
+
+    def day(self, tag: int) -> date | None:
+        """A date; None when it is no date of the calendar."""
+        digits = self.text(tag).replace(".", "")  # ACR-NEMA wrote 1997.04.24
+        try:
+            return datetime.strptime(digits, "%Y%m%d").replace(tzinfo=UTC).date()
+        except ValueError:
+            return None
+
     def texts(self, tag: int) -> list[str]:
         """The values, upper-cased: for code strings."""
         text = self.text(tag).upper()
         return [part.strip() for part in text.split("\\")] if text else []
 
     def uid(self, tag: int) -> str:
-        """A unique identifier; "" when it holds anything but digits and dots (PS3.5 9.1) or is too long."""
+        """A unique identifier of four parts or more; "" for what may be a date or a number gone astray."""
         text = self.text(tag)
-        return text if re.fullmatch(r"[0-9.]{1,64}", text) else ""
+        return text if re.fullmatch(r"(?=.{1,64}$)[0-9]+(\.[0-9]+){3,}", text) else ""
 
     def identifier(self, tag: int) -> str:
         """A unique identifier as archives really hold them: de-identified ones may be any short digest."""
@@ -66,9 +86,9 @@ class Attributes:
         return text if re.fullmatch(r"[0-9A-Za-z._-]{1,64}", text) else ""
 
     def integer(self, tag: int) -> int | None:
-        """A whole number in binary or in digits."""
+        """A whole number in binary or in digits; None when it is larger than a database's integers."""
         numbers = self.numbers(tag)
-        return int(numbers[0]) if numbers else None
+        return int(numbers[0]) if numbers and abs(numbers[0]) <= LARGEST_INTEGER else None
 
     def numbers(self, tag: int) -> list[float]:
         """All finite numbers of the value, in order; [] as soon as the first is none."""
@@ -90,7 +110,9 @@ class Attributes:
         if element is None:
             return None
         found = first_item(element, wanted, big_endian=self._big_endian)
-        return None if found is None else Attributes(found, big_endian=self._big_endian)
+        if found is None:
+            return None
+        return Attributes(found, big_endian=self._big_endian, encoding=self._encoding)
 
     def words(self, tag: int) -> list[int]:
         """The value as 16-bit words without sign, whatever its VR says."""

@@ -32,9 +32,10 @@ WORD = 16  # bits
 EXPANSION = 2  # a compressed frame may be larger than without compression, but not twice
 FRAME_OVERHEAD = 1 << 20  # bytes; colour profiles and comments of a small image
 DEFLATED_FRAME = f"{_UID}.8.1"
+UNMARKED = frozenset({RLE, DEFLATED_FRAME})  # their streams do not tell where they end
 DECODED = (
     NATIVE
-    | frozenset({RLE, DEFLATED_FRAME})
+    | UNMARKED
     | frozenset(f"{_UID}.4.{number}" for number in (50, 51, 53, 55, 57, 70, 80, 81, 90, 91, 92, 93, 201, 202, 203))
 )
 LUMA_FIRST = frozenset({"YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420"})
@@ -62,7 +63,8 @@ def decode(data: memoryview, layout: Layout, *, transfer_syntax: str, encapsulat
         raise BadObject("the pixel data is not encapsulated, the transfer syntax says it is")
     else:
         limit = EXPANSION * layout.frame_bytes + FRAME_OVERHEAD
-        samples, layout = _compressed(first_frame(data, layout.frames, limit=limit), layout, transfer_syntax)
+        content = first_frame(data, layout.frames, limit=limit, marked=transfer_syntax not in UNMARKED)
+        samples, layout = _compressed(content, layout, transfer_syntax)
     grey, colour_notes = _grey(samples, layout)
     return Frame(patterns=grey, layout=layout, notes=notes + colour_notes)
 

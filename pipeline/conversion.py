@@ -7,9 +7,12 @@ itself raises (`Unavailable`, `ObjectChanged`) is not the bytes' fault and passe
 Assumes one object at a time and, for hostile ones, a process whose memory is limited by its owner.
 """
 
+from dataclasses import replace
 from typing import BinaryIO
 
 from pipeline.attributes import Attributes
+from pipeline.background import BACKGROUND_TAGS
+from pipeline.beholding import beheld
 from pipeline.codecs import decode
 from pipeline.dicom import (
     AFTER_IDENTITY,
@@ -27,15 +30,23 @@ from pipeline.elements import UNDEFINED
 from pipeline.errors import BadObject, NotForUs, Unavailable
 from pipeline.layout import LAYOUT_TAGS, layout_of
 from pipeline.pixels import RENDER_TAGS, render
+from pipeline.rules import NO_RULES, RULE_TAGS, Rules
 from pipeline.source import Source
 from pipeline.study import Conversion, Converted, Header, Preprocessing, Refused
 
-ALL_TAGS = LAYOUT_TAGS | RENDER_TAGS | IDENTITY_TAGS | {BURNED_IN}
+ALL_TAGS = LAYOUT_TAGS | RENDER_TAGS | IDENTITY_TAGS | RULE_TAGS | {BURNED_IN}
 
 
-def convert(stream: BinaryIO, *, size: int, preprocessing: Preprocessing) -> Conversion:
-    """Convert one object of `size` bytes."""
-    work = _Work(Source(stream, size), preprocessing)
+def convert(
+    stream: BinaryIO,
+    *,
+    size: int,
+    preprocessing: Preprocessing,
+    rules: Rules = NO_RULES,
+    masks_text: bool = True,
+) -> Conversion:
+    """Convert one object of `size` bytes; `masks_text`: paint over text that was burned in near the borders."""
+    work = _Work(Source(stream, size), preprocessing, rules, masks_text=masks_text)
     try:
         return work.run()
     except NotForUs as error:
@@ -62,10 +73,12 @@ def _where(error: BaseException) -> str:
 class _Work:
     """One conversion; keeps the header as far as it was read for whoever gives the reason."""
 
-    def __init__(self, source: Source, preprocessing: Preprocessing) -> None:
+    def __init__(self, source: Source, preprocessing: Preprocessing, rules: Rules, *, masks_text: bool) -> None:
         self.header: Header | None = None
         self._source = source
         self._preprocessing = preprocessing
+        self._rules = rules
+        self._masks_text = masks_text
 
     def run(self) -> Converted:
         opening = open_data_set(self._source)
@@ -86,22 +99,26 @@ class _Work:
             encapsulated=element.length == UNDEFINED,
             vr=element.vr,
         )
-        view = render(frame, facts, self._preprocessing)
+        view = render(frame, facts, self._preprocessing, masks_text=self._masks_text)
         assert self.header is not None
+        self.header, view = beheld(self.header, view)
         return Converted(header=self.header, view=view, sha256=self._source.sha256())
 
     def _read_header(self, opening: Opening) -> Attributes:
         """In two steps, so that another modality's object is refused before its longer half is fetched."""
         big = opening.walker.big_endian
-        elements = opening.walker.walk(ALL_TAGS, until=AFTER_IDENTITY)
+        elements = opening.walker.walk(ALL_TAGS, until=AFTER_IDENTITY, brief=BACKGROUND_TAGS)
         self.header = header_of(Attributes(elements, big_endian=big), opening)
         _refuse(class_refusal(self.header))
-        elements |= opening.walker.walk(ALL_TAGS, until=PIXEL_TAGS)
+        elements |= opening.walker.walk(ALL_TAGS, until=PIXEL_TAGS, brief=BACKGROUND_TAGS)
         facts = Attributes(elements, big_endian=big)
         self.header = header_of(facts, opening)
         _refuse(refusal(self.header, facts))
         if not self.header.study_instance_uid or not self.header.sop_instance_uid:
             raise BadObject("no usable Study or SOP Instance UID")
+        standing, skipped = self._rules.judged(facts, self.header.standing)
+        self.header = replace(self.header, standing=standing)
+        _refuse(skipped)
         return facts
 
 

@@ -7,7 +7,7 @@ confidence means the same whatever the constraints. Rows never see each other: a
 its neighbours. Assumes that ids of the special tokens are told. Knows no words.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
 import torch
@@ -23,8 +23,11 @@ NEVER = float("-inf")
 class Captioning(Protocol):
     """A model that can be decoded. Pure: no call changes the model; called under inference mode."""
 
-    def encode(self, views: Tensor, mask: Tensor) -> tuple[Memory, State, Tensor]:
-        """uint8 [B, V, H, W] and bool [B, V] -> memory, first state, concept probabilities [B, K]."""
+    def encode(self, views: Tensor, mask: Tensor, indication: Tensor) -> tuple[Memory, State, Tensor]:
+        """uint8 [B, V, H, W], bool [B, V], ids [B, L] -> memory, first state, concept probabilities [B, K]."""
+
+    def begin(self, memory: Memory) -> State:
+        """The state before any word."""
 
     def step(self, tokens: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
         """Ids [N] -> log-probabilities of the next token [N, Y], and the state after the given one."""
@@ -78,6 +81,39 @@ def decode(model: Captioning, memory: Memory, state: State, ids: Tokens, how: De
     return _best(search, ids, how)
 
 
+def sample(
+    model: Captioning, memory: Memory, ids: Tokens, how: DecodingSettings, generator: torch.Generator
+) -> Tensor:
+    """A random sequence for each row of a prepared memory, as likely as the model finds it: [N, T] with <pad>."""
+    state = model.begin(memory)
+    rows = len(next(iter(memory.values())))
+    device = next(iter(memory.values())).device
+    search = replace(_begin(rows, 1, ids, device), scores=torch.zeros(rows, device=device))
+    _, state = model.step(torch.full_like(search.tokens[:, 0], ids.bos), state, memory)
+    for _ in range(how.max_findings + how.max_impression + 2):
+        log_probabilities, state = model.step(search.tokens[:, -1], state, memory)
+        scores = _constrain(log_probabilities, search, ids, how)
+        scores[search.finished, ids.pad] = 0.0  # a draw wants a chance in every row
+        chances = scores.softmax(-1).cpu()  # of what is allowed, however unlikely the model finds all of it
+        drawn = torch.multinomial(chances, 1, generator=generator).squeeze(1).to(device)
+        search = _follow(search, drawn, ids)
+        if bool(search.finished.all()):
+            break
+    return search.tokens
+
+
+def _follow(search: _Search, drawn: Tensor, ids: Tokens) -> _Search:
+    drawn = torch.where(search.finished, ids.pad, drawn)
+    lengths = search.lengths + (~search.finished).long()
+    return _Search(
+        tokens=torch.cat([search.tokens, drawn.unsqueeze(1)], dim=1),
+        scores=search.scores,
+        finished=search.finished | (drawn == ids.eos),
+        impression_at=torch.where(drawn == ids.impression, lengths, search.impression_at),
+        lengths=lengths,
+    )
+
+
 def _begin(rows: int, beams: int, ids: Tokens, device: torch.device) -> _Search:
     scores = torch.full((rows,), NEVER, device=device)
     scores[::beams] = 0.0  # all beams start alike: only the first may branch
@@ -110,8 +146,9 @@ def _constrain(scores: Tensor, search: _Search, ids: Tokens, how: DecodingSettin
 
 
 def _forbid_repeats(scores: Tensor, search: _Search) -> None:
-    """No trigram twice in one section; full stops count as words."""
+    """No word twice in a row, no trigram twice in one section; full stops count as words."""
     tokens = search.tokens
+    scores.scatter_(1, tokens[:, -1:], NEVER)
     length = tokens.shape[1]
     if length < 3:  # noqa: PLR2004 - a trigram
         return

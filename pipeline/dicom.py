@@ -10,16 +10,17 @@ Assumes Part 10 files, and files without preamble when they begin with group 000
 """
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 
 from pydicom import config
 from pydicom.uid import UID
 
 from pipeline.attributes import CHARACTER_SET, Attributes
+from pipeline.background import background_of
 from pipeline.elements import Walker, is_explicit
 from pipeline.errors import NotForUs
 from pipeline.projection import PROJECTION_TAGS, projection
 from pipeline.source import Source
+from pipeline.standing import IMAGE_TYPE, STANDING_TAGS, standing
 from pipeline.study import Header
 
 CR_IMAGE = "1.2.840.10008.5.1.4.1.1.1"
@@ -41,6 +42,7 @@ SC SEG SM SMR SR SRF ST STAIN TG US VA VF XA XAPROTOCOL XC
 MODALITIES = frozenset(_TERMS.split())
 # Conversion Type: workstation, drawing, synthetic, scanned document
 DRAWN = frozenset({"WSD", "DRW", "SYN", "SD"})
+SCREENS = frozenset({"SCREENSHOT", "SCREEN SAVE", "SCREENSAVE", "SCREEN_SAVE", "SCREEN CAPTURE", "SCREENCAPTURE"})
 HUMAN_CODES = frozenset({"337915000", "L-85B00", "L-85003"})
 
 META_CLASS, META_INSTANCE, TRANSFER_SYNTAX = 0x00020002, 0x00020003, 0x00020010
@@ -59,6 +61,7 @@ IDENTITY_TAGS = (
     | frozenset({CONVERSION_TYPE, INTENT, DESCRIPTION, PATIENT_NAME, PATIENT_ID, SPECIES, SPECIES_CODE, BREED})
     | frozenset({NEUTERED, BODY_PART})
     | PROJECTION_TAGS
+    | STANDING_TAGS
 )
 AFTER_IDENTITY = 0x00210000
 
@@ -141,6 +144,7 @@ _MAGICS = {
 def header_of(facts: Attributes, opening: Opening) -> Header:
     """The identifying part of a header. `facts` may lack what stands later in the data set."""
     seen, source = projection(facts)
+    study_date = facts.day(STUDY_DATE)
     return Header(
         sop_instance_uid=facts.identifier(SOP_INSTANCE) or opening.sop_instance,
         sop_class_uid=facts.uid(SOP_CLASS) or opening.sop_class,
@@ -155,20 +159,14 @@ def header_of(facts: Attributes, opening: Opening) -> Header:
         body_part_examined=facts.text(BODY_PART).upper(),
         projection=seen,
         projection_source=source,
-        study_date=_date(facts.text(STUDY_DATE)),
+        standing=standing(facts),
+        study_date=study_date,
         study_description=facts.text(DESCRIPTION),
         patient_id=facts.text(PATIENT_ID),
         patient_name=facts.text(PATIENT_NAME),
         accession_number=facts.text(ACCESSION),
+        background=background_of(facts, study_date),
     )
-
-
-def _date(text: str) -> date | None:
-    digits = text.replace(".", "")  # ACR-NEMA wrote 1997.04.24
-    try:
-        return datetime.strptime(digits, "%Y%m%d").replace(tzinfo=UTC).date()
-    except ValueError:
-        return None
 
 
 def refusal(header: Header, facts: Attributes) -> str | None:
@@ -182,7 +180,8 @@ def class_refusal(header: Header) -> str | None:
         return f"raw detector data: {_class_name(DX_FOR_PROCESSING)}"
     if header.sop_class_uid not in RADIOGRAPH_CLASSES:
         name = _class_name(header.sop_class_uid)
-        return f"not a radiograph: {name}" if "Image" in name or name[0].isdigit() else f"no image: {name}"
+        unknown = name == header.sop_class_uid
+        return f"not a radiograph: {name}" if "Image" in name or unknown else f"no image: {name}"
     if header.modality in RADIOGRAPH_MODALITIES:
         return None
     if header.modality:
@@ -202,6 +201,10 @@ def _use_refusal(header: Header, facts: Attributes) -> str | None:
         return "raw detector data: Presentation Intent Type is FOR PROCESSING"
     if "YES" in facts.texts(BURNED_IN):
         return "quarantined: Burned In Annotation is YES, the pixels may name the patient"
+    if "LOCALIZER" in facts.texts(IMAGE_TYPE):
+        return "a localiser, not a radiograph: Image Type says so"
+    if SCREENS.intersection(facts.texts(IMAGE_TYPE)):
+        return "quarantined: Image Type says that it is a picture of a screen, which may show the patient's name"
     drawn = DRAWN.intersection(facts.texts(CONVERSION_TYPE))
     if drawn and "NO" not in facts.texts(BURNED_IN) and header.sop_class_uid.startswith(SECONDARY_CAPTURE):
         return f"quarantined: a secondary capture of Conversion Type {min(drawn)} may show the patient's name"

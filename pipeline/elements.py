@@ -18,6 +18,7 @@ from pipeline.source import Source, Truncated
 
 ELEMENT_BUDGET = 50_000  # the largest real header measured needed under 8,000
 VALUE_LIMIT = 8 << 20  # bytes of a wanted value; look-up tables are the largest
+BRIEF_LIMIT = 64 << 10  # bytes of a value that is wanted only where it is short
 UNDEFINED = 0xFFFFFFFF
 DELIMITERS = 0xFFFE  # the group of items and their ends; these never name a VR
 
@@ -54,13 +55,20 @@ class Walker:
         self._pending: Element | None = None
         self._start = 0
 
-    def walk(self, wanted: frozenset[int], *, until: int) -> dict[int, Element]:
-        """The wanted elements before the first tag >= `until`; `pending` is then that one, its value unread."""
+    def walk(
+        self, wanted: frozenset[int], *, until: int, brief: frozenset[int] = frozenset()
+    ) -> dict[int, Element]:
+        """The wanted elements before the first tag >= `until`; `pending` is then that one, its value unread.
+
+        `brief`: taken too where they are short; longer ones are passed as if nobody had asked.
+        """
         found: dict[int, Element] = {}
         while (element := self.pending()) is not None and element.tag < until:
             self._pending = None
             if element.tag in wanted:
                 found.setdefault(element.tag, self._with_value(element))
+            elif element.tag in brief:
+                self._keep_if_short(element, found)
             else:
                 self._pass(element)
         return found
@@ -102,6 +110,13 @@ class Walker:
         if element.length > VALUE_LIMIT:
             raise BadObject(f"element ({element.tag >> 16:04X},{element.tag & 0xFFFF:04X}) is too long")
         return Element(element.tag, element.vr, element.length, self._source.read(element.length))
+
+    def _keep_if_short(self, element: Element, found: dict[int, Element]) -> None:
+        start = self._source.position
+        self._pass(element)
+        if self._source.position - start <= BRIEF_LIMIT:
+            value = self._source.since(start)
+            found.setdefault(element.tag, Element(element.tag, element.vr, element.length, value))
 
     def _pass(self, element: Element) -> None:
         """Step over a value. Nesting is counted, not recursed into: depth costs nothing."""

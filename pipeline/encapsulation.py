@@ -5,6 +5,7 @@ empty fragments costs nothing. Knows no compression beyond the marker that ends 
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from struct import unpack_from
 
 from pipeline.codestream import END, TAIL
@@ -15,23 +16,26 @@ FRAGMENT_BUDGET = 20_000
 HEAD = 8  # bytes of an item's tag and length
 
 
-def first_frame(data: memoryview, frames: int, *, limit: int) -> bytes:
-    """The first frame's bytes, from an encapsulated Pixel Data value; BadObject when it has more than `limit`."""
-    parts = _first_fragments(data, frames)
+def first_frame(data: memoryview, frames: int, *, limit: int, marked: bool) -> bytes:
+    """The first frame's bytes, from an encapsulated Pixel Data value; BadObject when it has more than `limit`.
+
+    `marked`: a frame's end can be told by its last bytes. Where not, one fragment is one frame (PS3.5 A.4.2).
+    """
+    parts = _first_fragments(data, frames, marked=marked)
     size = sum(map(len, parts))
     if size > limit:
         raise BadObject(f"the compressed frame has {size >> 20} MB, far more than its image needs")
     return b"".join(parts)
 
 
-def _first_fragments(data: memoryview, frames: int) -> list[memoryview]:
+def _first_fragments(data: memoryview, frames: int, *, marked: bool) -> list[memoryview]:
     table, first = _offset_table(data)
     if frames == 1:
         return list(_fragments(data, first, len(data)))
     second = table[1] if len(table) > 1 else 0
     if 0 < second <= len(data) - first:
         return list(_fragments(data, first, first + second))
-    return _until_end_marker(data, first)
+    return _until_end_marker(data, first) if marked else list(islice(_fragments(data, first, len(data)), 1))
 
 
 def _until_end_marker(data: memoryview, first: int) -> list[memoryview]:

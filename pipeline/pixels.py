@@ -1,19 +1,22 @@
 """Stored patterns to a model-ready view: arrays in, arrays out.
 
 The order is the standard's (PS3.3 C.11 and C.7.6.3.1.2): mask and sign, padding, modality, VOI, inversion, 8
-bits; all of it folded into one table of 256 or 65,536 entries and one look-up, then the resize. MONOCHROME1 is
-inverted after VOI; Presentation LUT Shape says the same thing a second time (C.8.11.3) and so is never applied,
-only compared. Resizing is Pillow's, before and after training alike: antialiased BILINEAR, equal to torchvision's
-within one level, or BOX.
+bits; all of it folded into one table of an entry per pattern and one look-up, then the resize (see `resizing`).
+MONOCHROME1 is inverted after VOI; Presentation LUT Shape says the same thing a second time (C.8.11.3) and so is
+never applied, only compared.
 """
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pipeline.attributes import Attributes
+from pipeline.burned_in import mask_text
 from pipeline.codecs import Frame, Patterns
+from pipeline.resizing import resize
+from pipeline.shrinking import shrink
 from pipeline.study import Pixels, Preprocessing, View
 from pipeline.values import VALUE_TAGS, value_table
 from pipeline.windowing import WINDOW_TAGS, displayed
@@ -26,8 +29,27 @@ WIDE_LUT_SINCE = 5  # OpenCV's version whose LUT takes 16-bit sources: four time
 WIDE_LUT = int(cv2.__version__.split(".")[0]) >= WIDE_LUT_SINCE
 
 
-def render(frame: Frame, facts: Attributes, preprocessing: Preprocessing) -> View:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Displayed:
+    """A frame as it is meant to be looked at, at its own size."""
+
+    pixels: Pixels  # [rows, columns]
+    aspect: float  # height of a pixel over its width
+    notes: tuple[str, ...]
+
+
+def render(frame: Frame, facts: Attributes, preprocessing: Preprocessing, *, masks_text: bool = True) -> View:
     """One decoded frame as a view."""
+    shown = display(frame, facts)
+    pixels, notes = shown.pixels, shown.notes
+    if masks_text:
+        pixels, count = mask_text(pixels, max(preprocessing.height, preprocessing.width))
+        notes = (*notes, f"text near the border masked: {count} region{'s' * (count > 1)}") if count else notes
+    return View(pixels=resize(pixels, preprocessing, shown.aspect, by=shrink), notes=notes)
+
+
+def display(frame: Frame, facts: Attributes) -> Displayed:
+    """One decoded frame in 8 bits, before any resize; tests compare it with other programs' display."""
     table = value_table(frame.patterns, frame.layout, facts)
     grey, window_notes = displayed(table, facts)
     inverted = frame.layout.photometric == "MONOCHROME1"
@@ -35,41 +57,15 @@ def render(frame: Frame, facts: Attributes, preprocessing: Preprocessing) -> Vie
     levels[table.padding] = 0
     aspect, aspect_notes = _aspect(facts)
     notes = frame.notes + table.notes + window_notes + _shape_notes(facts, inverted=inverted) + aspect_notes
-    return View(pixels=resize(look_up(frame.patterns, levels), preprocessing, aspect), notes=notes)
+    return Displayed(pixels=look_up(frame.patterns, levels), aspect=aspect, notes=notes)
 
 
 def look_up(patterns: Patterns, levels: NDArray[np.uint8]) -> Pixels:
-    """Each pattern's level, as [rows, columns]."""
+    """Each pattern's level, as [rows, columns]. Patterns beyond the table begin it again."""
+    levels = np.tile(levels, (1 << 8 * patterns.dtype.itemsize) // len(levels))
     if patterns.dtype.itemsize == 1 or WIDE_LUT:
         return np.asarray(cv2.LUT(patterns, levels), np.uint8).reshape(patterns.shape)
     return np.take(levels, patterns)
-
-
-def resize(pixels: Pixels, preprocessing: Preprocessing, aspect: float = 1.0) -> Pixels:
-    """To the model's size. `aspect` is a pixel's height over its width; only a letterbox shows it."""
-    rows, columns = pixels.shape
-    image = Image.frombuffer("L", (columns, rows), pixels, "raw", "L", 0, 1)
-    height, width = preprocessing.height, preprocessing.width
-    if preprocessing.fit == "squash":
-        return _resample(image, width, height, preprocessing.resampling)
-    if preprocessing.fit != "letterbox":
-        raise ValueError(f"fit is 'squash' or 'letterbox', not {preprocessing.fit!r}")
-    scale = min(height / (rows * aspect), width / columns)
-    inner_height = min(height, max(1, round(rows * aspect * scale)))
-    inner_width = min(width, max(1, round(columns * scale)))
-    canvas = np.zeros((height, width), np.uint8)
-    top, left = (height - inner_height) // 2, (width - inner_width) // 2
-    inner = _resample(image, inner_width, inner_height, preprocessing.resampling)
-    canvas[top : top + inner_height, left : left + inner_width] = inner
-    return canvas
-
-
-def _resample(image: Image.Image, width: int, height: int, resampling: str) -> Pixels:
-    if resampling not in ("bilinear", "box"):
-        raise ValueError(f"resampling is 'bilinear' or 'box', not {resampling!r}")
-    shrinks = image.width >= width and image.height >= height  # a box that enlarges would make blocks
-    box = resampling == "box" and shrinks
-    return np.asarray(image.resize((width, height), Image.Resampling.BOX if box else Image.Resampling.BILINEAR))
 
 
 def _aspect(facts: Attributes) -> tuple[float, tuple[str, ...]]:

@@ -1,7 +1,7 @@
 """From where the X-rays came: ViewPosition, then ViewCodeSequence, then PatientOrientation; else unknown.
 
-A decubitus or oblique view stays unknown even if its tag is clear: it is no frontal view as models were taught.
-Knows no pixels, and does not believe laterality tags: they say which side, not which projection.
+A decubitus or oblique view is "other": it is no frontal view as models were taught. Knows no pixels, and does
+not believe laterality tags: they say which side, not which projection.
 """
 
 import re
@@ -12,10 +12,12 @@ from pipeline.study import Projection
 VIEW_POSITION, VIEW_CODES, PATIENT_ORIENTATION, CODE_VALUE = 0x00185101, 0x00540220, 0x00200020, 0x00080100
 PROJECTION_TAGS = frozenset({VIEW_POSITION, VIEW_CODES, PATIENT_ORIENTATION})
 
-FRONTAL_WORDS = frozenset({"AP", "PA", "FRONTAL", "ANTEROPOSTERIOR", "POSTEROANTERIOR"})
+PA_WORDS, AP_WORDS = frozenset({"PA", "POSTEROANTERIOR"}), frozenset({"AP", "ANTEROPOSTERIOR"})
+FRONTAL_WORDS = PA_WORDS | AP_WORDS | {"FRONTAL"}
 LATERAL_WORDS = frozenset({"LL", "RL", "LAT", "LATERAL"})
 NEITHER_WORDS = frozenset(
     {"LLD", "RLD", "DECUB", "DECUBITUS", "OBL", "OBLIQUE", "LLO", "RLO", "LAO", "RAO", "LPO", "RPO"}
+    | {"MLO", "CC", "ML", "LM", "LMO", "XCCL"}  # a breast's, whose orientation would pass for a lateral view's
 )
 # PS3.16 CID 4010, as SNOMED CT and as the SRT codes before it
 FRONTAL_CODES = frozenset({"399348003", "R-10206", "272479007", "R-10214", "R-40888", "399033003"})
@@ -32,8 +34,15 @@ def projection(facts: Attributes) -> tuple[Projection, str]:
         if told is not Projection.UNKNOWN:
             return told, keyword
         if keyword == "ViewPosition" and _is_neither(facts):
-            break
+            return Projection.OTHER, keyword
     return Projection.UNKNOWN, ""
+
+
+def beam(facts: Attributes) -> str:
+    """Whether View Position says "PA" or "AP"; a portable radiograph is AP."""
+    words = _words(facts)
+    pa, ap = (not words.isdisjoint(names) for names in (PA_WORDS, AP_WORDS))
+    return "" if pa == ap or _is_neither(facts) else "PA" if pa else "AP"
 
 
 def _words(facts: Attributes) -> set[str]:

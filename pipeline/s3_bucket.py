@@ -1,13 +1,16 @@
 """An S3 bucket, or what stands below a prefix in it: AWS, MinIO, Ceph and their like through boto3.
 
-One ListObjectsV2 page is held at a time. An object is read by one GET that names the listed etag, so that the
-service itself refuses a replaced one. Requests have time limits and a bounded number of attempts; beyond them the
-condition is named with the endpoint and the remedy. Assumes a client made by `default_client` or one like it.
+One ListObjectsV2 page is held at a time. An object is read by a GET of its head, and by one of the rest only
+when somebody reads on: a body that nobody reads to its end is sent for the most part all the same, and its
+connection is lost. Both name the listed etag, so that the service itself refuses a replaced object. Requests
+have time limits and a bounded number of attempts; beyond them the condition is named with the endpoint and the
+remedy. Assumes a client made by `default_client` or one like it.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import boto3
@@ -26,10 +29,12 @@ from botocore.exceptions import ConnectionError as EndpointError
 from urllib3.exceptions import HTTPError
 
 from pipeline.errors import NightreadError, ObjectChanged, Unavailable, UsageError
+from pipeline.source import FIRST_READ
 from pipeline.study import ObjectRef
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+    from types_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 30
@@ -110,15 +115,19 @@ class S3Bucket:
     @contextmanager
     def open(self, ref: ObjectRef) -> Iterator[BinaryIO]:
         """The object's bytes, if it still has the listed etag."""
-        with self._conditions(Unavailable):
-            reply = self._client.get_object(Bucket=self._bucket, Key=ref.key, IfMatch=f'"{ref.etag}"')
-        stream = _BodyStream(reply["Body"], self._conditions(Unavailable))
+        stream = _ObjectStream(partial(self._get, ref), ref.size, self._conditions(Unavailable))
         try:
-            if reply["ETag"].strip('"') != ref.etag:  # not every service heeds If-Match
-                raise ObjectChanged("the object was replaced since it was listed")
             yield cast(BinaryIO, stream)
         finally:
             stream.close()
+
+    def _get(self, ref: ObjectRef, **span: Any) -> "GetObjectOutputTypeDef":
+        with self._conditions(Unavailable):
+            reply = self._client.get_object(Bucket=self._bucket, Key=ref.key, IfMatch=f'"{ref.etag}"', **span)
+        if reply["ETag"].strip('"') != ref.etag:  # not every service heeds If-Match
+            reply["Body"].close()
+            raise ObjectChanged("the object was replaced since it was listed")
+        return reply
 
     def _conditions(self, wrong: type[NightreadError]) -> "_Conditions":
         """`wrong` is raised for a wrong name or credential: in a listing it is the person's, later it may pass."""
@@ -171,13 +180,16 @@ def _unsendable(error: BotoCoreError) -> str:
     return str(error)
 
 
-class _BodyStream(io.RawIOBase):
-    """A GET's body; what breaks under way is the network's fault, not the object's."""
+class _ObjectStream(io.RawIOBase):
+    """The bodies of one GET or two; what breaks under way is the network's fault, not the object's."""
 
-    def __init__(self, body: Any, conditions: _Conditions) -> None:
+    def __init__(self, get: "Callable[..., GetObjectOutputTypeDef]", size: int, conditions: _Conditions) -> None:
         super().__init__()
-        self._body = body
+        self._get = get
         self._conditions = conditions
+        head = get(Range=f"bytes=0-{FIRST_READ - 1}") if size > FIRST_READ else get()
+        self._body: Any = head["Body"]
+        self._goes_on = size > FIRST_READ and "ContentRange" in head  # a service may send all of it at once
 
     def readable(self) -> bool:
         return True
@@ -185,8 +197,18 @@ class _BodyStream(io.RawIOBase):
     def read(self, size: int | None = -1, /) -> bytes:
         """Up to `size` bytes; b"" at the end."""
         with self._conditions:
-            chunk: bytes = self._body.read(None if size is None or size < 0 else size)
+            if size is None or size < 0:
+                return bytes(self._body.read()) + (self._rest().read() if self._goes_on else b"")
+            chunk: bytes = self._body.read(size)
+            if not chunk and size and self._goes_on:
+                chunk = self._rest().read(size)
         return chunk
+
+    def _rest(self) -> Any:
+        self._goes_on = False
+        self._body.close()
+        self._body = self._get(Range=f"bytes={FIRST_READ}-")["Body"]
+        return self._body
 
     def readinto(self, buffer: "memoryview[int]", /) -> int:  # type: ignore[override]
         """Fill `buffer` as far as one read goes."""

@@ -21,7 +21,11 @@ class Projection(StrEnum):
 
     FRONTAL = "frontal"
     LATERAL = "lateral"
+    OTHER = "other"  # the header says that it is neither: oblique, decubitus
     UNKNOWN = "unknown"
+
+
+VIEW_CLASSIFIER = "ViewClassifier"  # in place of a keyword where the pixels told a projection
 
 
 class Polarity(StrEnum):
@@ -43,6 +47,37 @@ class ObjectRef:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Background:
+    """What was known before the images were made. Patient data, which may name somebody: never log one."""
+
+    indication: str = field(default="", repr=False)  # why the study was asked for, in a line of free text
+    age: float | None = None  # years
+    sex: str = ""  # DICOM's "M", "F" or "O"
+
+
+class Processing(StrEnum):
+    """What was done to an exposure before it was stored, as far as a header tells."""
+
+    STANDARD = "standard"  # for a reader's eyes; also where nothing is told
+    COLOUR = "coloured"  # a copy for people
+    COMPANION = "companion"  # made beside the standard image: edges or lines enhanced, bones subtracted
+    UNPROCESSED = "unprocessed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """How an instance stands among its study's: what the header tells, and what the site's rules make of it."""
+
+    beam: str = ""  # "PA" or "AP"; "" when not told, and for every other projection
+    processing: Processing = Processing.STANDARD
+    acquired: str = ""  # the device's own clock as YYYYMMDDHHMMSS, to be compared only; "" when not told
+    rule: str = ""  # the site's rule that spoke
+    preference: int = 0  # 1: preferred by that rule, -1: avoided
+    models: tuple[str, ...] = ()  # the only ones that may use it, by that rule; () is any
+    rules_sha256: str = ""  # of the rules that were asked, whether or not one spoke
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Header:
     """The facts of a DICOM header that decide what happens to an object. Holds patient data: never log one."""
 
@@ -58,12 +93,17 @@ class Header:
     bits_stored: int | None = None
     body_part_examined: str = ""
     projection: Projection = Projection.UNKNOWN
-    projection_source: str = ""  # the DICOM keyword that told the projection; "" when unknown
+    projection_source: str = ""  # the DICOM keyword that told the projection, or "ViewClassifier"; "" when unknown
+    projection_confidence: float | None = (
+        None  # what the view classifier gives the projection; None: it was not asked
+    )
+    standing: Standing = Standing()
     study_date: date | None = None
     study_description: str = ""
     patient_id: str = ""
     patient_name: str = ""
     accession_number: str = ""
+    background: Background = Background()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,11 +147,12 @@ Conversion: TypeAlias = Converted | Refused
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Study:
-    """What a captioner is given: views, and a key of the caller's to tell the outcomes apart."""
+    """What a captioner is given: views, what was known, and a key of the caller's to tell the outcomes apart."""
 
     key: int
     frontal: Pixels | None
     lateral: Pixels | None
+    background: Background = Background()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,12 +1,14 @@
 """Stored bit patterns to modality values: mask, sign (PS3.3 C.7.6.3.1), padding (C.7.5.1.1.2), rescale (C.11.1).
 
-Everything is worked out once per possible pattern (256 or 65,536 of them), never per pixel: the image is only
-looked up in the end. What has to be known of the image itself (where its values lie) comes from a sample of its
-pixels.
+Everything is worked out once per possible pattern of the bits in use (4,096 of them for 12), never per pixel: the
+image is only looked up in the end. What has to be known of the image itself (where its values lie) comes from some
+of its pixels.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +29,10 @@ PADDING_SHARE = 0.995  # padding that covers more than this is none
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ValueTable:
-    """For each pattern that the image's type can hold: its modality value, its frequency, whether it pads."""
+    """For each pattern of the bits that are used: its modality value, its frequency, whether it pads.
+
+    Bits above change nothing: a pattern that has some means what the same one without them means.
+    """
 
     values: NDArray[np.float64]
     counts: NDArray[np.int64]  # in a sample of the pixels, padding excluded
@@ -43,7 +48,8 @@ def value_table(patterns: Patterns, layout: Layout, facts: Attributes) -> ValueT
     size = 256 if patterns.dtype.itemsize == 1 else 65536
     counts = _histogram(patterns, size)
     bits, shift, notes = _width(counts, layout, size)
-    stored = _stored(np.arange(size) >> shift, bits, signed=layout.signed)
+    counts = counts.reshape(-1, 1 << bits + shift).sum(axis=0)
+    stored = _stored(np.arange(len(counts)) >> shift, bits, signed=layout.signed)
     padding, padding_notes = _padding(stored, counts, facts, layout)
     ends = np.array([-(1 << bits - 1), (1 << bits - 1) - 1] if layout.signed else [0, (1 << bits) - 1], np.float64)
     mapped, mapped_ends, modality_notes = _modality(stored.astype(np.float64), ends, facts, layout)
@@ -62,7 +68,8 @@ def _histogram(patterns: Patterns, size: int) -> NDArray[np.int64]:
     """How often each pattern stands in a regular sample: exact for small images, and the same at every run."""
     rows, columns = patterns.shape
     step = max(1, round((rows * columns / SAMPLE) ** 0.5))
-    return np.bincount(patterns[::step, ::step].ravel(), minlength=size)
+    sample: Any = np.ascontiguousarray(patterns[::step, ::step])
+    return np.asarray(cv2.calcHist([sample], [0], None, [size], [0, size]), np.int64).ravel()
 
 
 def _width(counts: NDArray[np.int64], layout: Layout, size: int) -> tuple[int, int, tuple[str, ...]]:

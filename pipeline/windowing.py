@@ -83,8 +83,8 @@ def _clip_linear(values: NDArray[np.float64], low: float, high: float) -> Grey:
 
 def _spread(grey: Grey, counts: NDArray[np.int64]) -> float:
     total = max(1, int(counts.sum()))
-    mean = float(grey @ counts) / total
-    return math.sqrt(float(((grey - mean) ** 2) @ counts) / total)
+    mean = float((grey * counts).sum()) / total  # not `@`: BLAS would start its threads, one for each core
+    return math.sqrt(float(((grey - mean) ** 2 * counts).sum()) / total)
 
 
 def _percentiles(table: ValueTable) -> tuple[float, float]:
