@@ -19,11 +19,14 @@ from torch import Tensor
 from pipeline.checkpoint import Checkpoint
 from pipeline.decoding import Decoded, decode
 from pipeline.errors import UsageError
+from pipeline.explain import Explainer
 from pipeline.findings import extract
 from pipeline.manifest import REQUIRED
+from pipeline.overlay import Overlay
 from pipeline.study import Dead, Outcome, Pixels, Report, Reported, RetryLater, Skipped, Study
+from pipeline.text import background_tokens, detokenize, split_sections
 from pipeline.text import decode as decode_ids
-from pipeline.text import detokenize, split_sections
+from pipeline.text import encode as encode_ids
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -51,15 +54,17 @@ class Captioner:
         self._type = _gpu_type() if on_gpu else torch.float32
         self.dtype = str(self._type).removeprefix("torch.")
         self._model = checkpoint.model.to(self._device).to(memory_format=torch.channels_last).eval()
+        self._explainer = Explainer(self._model, checkpoint.manifest.concepts, checkpoint.tokenizer)
 
     @property
     def memory_meters(self) -> dict[str, Callable[[], float]]:
         """How to read the device's memory in bytes, `used` and `total`; {} on a CPU."""
         if self._device.type != "cuda":
             return {}
+        device = self._device  # not self: whoever keeps a meter must not keep a model that was replaced
         return {
-            "used": lambda: float(torch.cuda.memory_reserved(self._device)),
-            "total": lambda: float(torch.cuda.mem_get_info(self._device)[1]),
+            "used": lambda: float(torch.cuda.memory_reserved(device)),
+            "total": lambda: float(torch.cuda.mem_get_info(device)[1]),
         }
 
     def caption(self, studies: Sequence[Study]) -> list[Outcome]:
@@ -77,6 +82,11 @@ class Captioner:
             results = self._caption_or_halve([study for _, study in batch])
             outcomes |= {place: result for (place, _), result in zip(batch, results, strict=True)}
         return [outcomes[place] for place in range(len(studies))]
+
+    def explain(self, study: Study, report: Report) -> list[Overlay]:
+        """Where the model looked for each finding of a report on a study that it accepts; looks once more."""
+        views, mask = self._load([study])
+        return self._explainer.explain(views, mask, self._indications([study]), report)
 
     def _refusal(self, study: Study) -> str:
         accepts = self.manifest.accepts
@@ -114,7 +124,7 @@ class Captioner:
     def _run(self, studies: list[Study]) -> list[Outcome]:
         views, mask = self._load(studies)
         with torch.inference_mode(), self._precision():
-            memory, state, concepts = self._model.encode(views, mask)
+            memory, state, concepts = self._model.encode(views, mask, self._indications(studies))
             decoded = decode(self._model, memory, state, self._ids, self.manifest.decoding)
         told = concepts.float().cpu().tolist()
         return [self._outcome(*parts) for parts in zip(studies, decoded, told, strict=True)]
@@ -133,6 +143,12 @@ class Captioner:
                     views[row, view] = _checked(pixels, wanted.height, wanted.width)
                     mask[row, view] = True
         return torch.from_numpy(views).to(self._device), torch.from_numpy(mask).to(self._device)
+
+    def _indications(self, studies: list[Study]) -> Tensor:
+        """Ids of what was known before the images [B, L], 0 where there is no word, on the device."""
+        ids = [encode_ids(self._tokenizer, background_tokens(study.background)) for study in studies]
+        longest = max(map(len, ids))
+        return torch.tensor([[*row, *[0] * (longest - len(row))] for row in ids], device=self._device).long()
 
     def _outcome(self, study: Study, decoded: Decoded, concepts: list[float]) -> Outcome:
         if not isfinite(decoded.confidence):

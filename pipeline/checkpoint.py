@@ -1,11 +1,10 @@
 """Load and save a model with its weights, strictly: all of it and nothing else, or one clear `CheckpointError`.
 
-The files and the manifest are told in `pipeline.manifest`. A new architecture joins by one line in
-`ARCHITECTURES`. Weights may be stored in half precision; they are computed with in single precision unless a
+The files and the manifest are told in `pipeline.manifest`, the architectures in `pipeline.models.report_model`.
+Weights may be stored in half precision; they are computed with in single precision unless a
 device says otherwise. Assumes trust in nothing: checksums first, and no file format that can run code.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,15 +20,9 @@ from pipeline.decoding import Tokens
 from pipeline.errors import CheckpointError
 from pipeline.manifest import CARD, FILES, RESTORE, TOKENIZER, WEIGHTS, Manifest, file_sha256, load_manifest
 from pipeline.manifest import write_manifest as write_manifest_last
-from pipeline.models.attention import AttentionConfig, AttentionModel
 from pipeline.models.encoder import EncoderConfig
-
-
-def _attention(config: dict[str, Any]) -> AttentionModel:
-    return AttentionModel(AttentionConfig(**{**config, "encoder": EncoderConfig(**config["encoder"])}))
-
-
-ARCHITECTURES: dict[str, Callable[[dict[str, Any]], AttentionModel]] = {"attention": _attention}
+from pipeline.models.report_model import DECODERS, ReportModel
+from pipeline.models.shape import Shape
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +30,7 @@ class Checkpoint:
     """A model that is ready to be moved to a device."""
 
     manifest: Manifest
-    model: AttentionModel
+    model: ReportModel
     tokenizer: Tokenizer
     ids: Tokens
 
@@ -49,11 +42,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         _verify(folder / name, manifest.sha256[name])
     model = _build(manifest, folder)
     _fill(model, folder / WEIGHTS)
-    thresholds = [manifest.decoding.thresholds.get(name) for name in manifest.concepts]
-    if None in thresholds:
-        name = manifest.concepts[thresholds.index(None)]
-        raise CheckpointError(f"the manifest in {folder} has no threshold for concept {name!r}; {RESTORE}")
-    model.thresholds.copy_(torch.tensor(thresholds))
+    model.calibrate(_evidence(manifest, folder))
     tokenizer = _tokenizer(folder / TOKENIZER)
     if tokenizer.get_vocab_size() != model.config.vocabulary:
         raise CheckpointError(
@@ -61,6 +50,13 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             f"the model {model.config.vocabulary}; {RESTORE}"
         )
     return Checkpoint(manifest=manifest, model=model.eval(), tokenizer=tokenizer, ids=special_tokens(tokenizer))
+
+
+def _evidence(manifest: Manifest, folder: Path) -> torch.Tensor:
+    for name in manifest.concepts:
+        if name not in manifest.decoding.evidence:
+            raise CheckpointError(f"the manifest in {folder} has no evidence for concept {name!r}; {RESTORE}")
+    return torch.tensor([manifest.decoding.evidence[name] for name in manifest.concepts]).view(-1, 3).T
 
 
 def _verify(path: Path, expected: str) -> None:
@@ -71,18 +67,24 @@ def _verify(path: Path, expected: str) -> None:
         raise CheckpointError(f"{path} has sha256 {found[:12]}…, its manifest says {expected[:12]}…; {RESTORE}")
 
 
-def _build(manifest: Manifest, folder: Path) -> AttentionModel:
-    if manifest.architecture not in ARCHITECTURES:
+def _build(manifest: Manifest, folder: Path) -> ReportModel:
+    if manifest.architecture not in DECODERS:
         raise CheckpointError(
             f"the checkpoint in {folder} has architecture {manifest.architecture!r}, "
-            f"this release knows {', '.join(ARCHITECTURES)}; use a release that fits the checkpoint"
+            f"this release knows {', '.join(DECODERS)}; use a release that fits the checkpoint"
         )
     try:
-        return ARCHITECTURES[manifest.architecture](manifest.config)
+        return ReportModel(manifest.architecture, parse_shape(manifest.config))
     except (KeyError, TypeError) as error:
         raise CheckpointError(
             f"the config in the manifest of {folder} does not fit: {error}; {RESTORE}"
         ) from error
+
+
+def parse_shape(config: dict[str, Any]) -> Shape:
+    """A manifest's `config` as a shape."""
+    encoder, marks = EncoderConfig(**config["encoder"]), tuple(config.get("marks", ()))
+    return Shape(**{**config, "encoder": encoder, "marks": marks})
 
 
 def _fill(model: nn.Module, path: Path) -> None:
@@ -130,7 +132,7 @@ def special_tokens(tokenizer: Tokenizer) -> Tokens:
 
 
 def save_checkpoint(
-    folder: Path, *, manifest: Manifest, model: AttentionModel, tokenizer: Tokenizer, card: str
+    folder: Path, *, manifest: Manifest, model: ReportModel, tokenizer: Tokenizer, card: str
 ) -> Manifest:
     """Write all files, the manifest last, with config and checksums filled in; return it as written."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -139,7 +141,7 @@ def save_checkpoint(
     tokenizer.save(str(folder / TOKENIZER))
     (folder / CARD).write_text(card, encoding="utf-8")
     checksums = {name: file_sha256(folder / name) for name in FILES}
-    complete = replace(manifest, config=asdict(model.config), sha256=checksums)
+    complete = replace(manifest, architecture=model.architecture, config=asdict(model.config), sha256=checksums)
     write_manifest_last(folder, complete)
     return complete
 

@@ -6,27 +6,7 @@ Patterns are regular expressions over one lower-case sentence. `present` says th
 says otherwise; `absent` says by itself that it is not ("heart size is normal"). What no rule knows is not found.
 """
 
-from dataclasses import dataclass
-
-HEART = (
-    r"(?:heart|cardiac(?: silhouette| shadow| contours?)?|"
-    r"cardio-?mediastinal(?: silhouette| contours?)?|cardio-?pericardial)"
-)
-LARGE = r"(?:enlarge\w*|large|increased|prominent)"
-LIMITS = r"(?:normal|unremarkable|within limits|not enlarged)"
-SPINE = r"(?:spine|spinal|vertebra\w*|disc|endplate|spondyl\w*)"
-DEGENERATIVE = r"(?:degenerat\w+|spondyl\w+|arthritic|arthros\w+)"
-LUNG = r"(?:lungs?|lung fields|lung volumes?|lung zones?|airspaces?)"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rule:
-    """How one finding is worded."""
-
-    labels: tuple[str, ...]
-    present: tuple[str, ...]
-    absent: tuple[str, ...] = ()
-
+from pipeline.finding_words import DEGENERATIVE, HEART, LARGE, LIMITS, LUNG, SPINE, THORACIC, Rule
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -34,6 +14,7 @@ RULES: tuple[Rule, ...] = (
         present=(
             r"cardiomegaly",
             rf"{HEART}\b(?:(?! and (?:the )?(?:lung|aort|medias|hil)|,)[^.])*? {LARGE}\b",
+            rf"increase\w* (?:in|of)(?: the)? {HEART}",
             rf"(?:enlarge\w*|large|prominent|prominence)(?: of)?(?: the)? (?:{HEART}|(?:left|right) ventric\w+)",
         ),
         absent=(
@@ -58,18 +39,22 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         labels=("Opacity", "Lung Opacity"),
-        present=(r"opaci(?:ty|ties|fication\w*)",),
+        present=(r"opaci(?:ty|ties|fi\w+)",),
         absent=(
-            r"lungs? (?:\w+ ){0,4}clear\b(?! of)",
+            r"lungs? (?:\w+ ){0,4}free of (?:any |acute |active )*disease",
+            r"(?<!right )(?<!left )lungs?,? (?:(?!not\b)\w+ ){0,4}clear\b(?! of)",
             r"clear lungs?",
         ),
     ),
-    Rule(labels=("Density",), present=(r"densit(?:y|ies)\b",)),
+    Rule(
+        labels=("Density",),
+        present=(r"(?:hyper|radio)?-?densit(?:y|ies)\b", r"(?:hyper)?dense (?:\w+ ){0,4}(?:nodul|opacit|scar)\w*"),
+    ),
     Rule(
         labels=("Airspace Disease", "Lung Opacity"),
         present=(r"air ?-?space (?:disease|process)",),
         absent=(
-            r"lungs? (?:\w+ ){0,4}clear\b(?! of)",
+            r"(?<!right )(?<!left )lungs?,? (?:(?!not\b)\w+ ){0,4}clear\b(?! of)",
             r"clear lungs?",
         ),
     ),
@@ -78,18 +63,26 @@ RULES: tuple[Rule, ...] = (
         labels=("Consolidation", "Lung Opacity"),
         present=(r"consolidat\w+",),
         absent=(
-            r"lungs? (?:\w+ ){0,4}clear\b(?! of)",
+            r"(?<!right )(?<!left )lungs?,? (?:(?!not\b)\w+ ){0,4}clear\b(?! of)",
             r"clear lungs?",
         ),
     ),
     Rule(labels=("Pneumonia",), present=(r"pneumoni\w+", r"infectious process")),
-    Rule(labels=("Pulmonary Atelectasis", "Atelectasis"), present=(r"atelecta\w+",)),
+    Rule(
+        labels=("Pulmonary Atelectasis", "Atelectasis"),
+        present=(
+            r"atelecta\w+",
+            r"collapsed? (?:of )?(?:the )?(?:(?:left|right|upper|middle|lower|lung) ){0,3}(?:lung|lobe)",
+            r"(?:lung|lobe) collapse",
+        ),
+    ),
     Rule(labels=("Pulmonary Edema", "Edema"), present=(r"(?<!soft tissue )(?<!peripheral )edema",)),
     Rule(
         labels=("Pulmonary Congestion",),
         present=(
             r"(?:vascular|venous|pulmonary|pulmonary vascular) congestion",
             r"cephalization",
+            r"vascular prominence",
             r"(?:pulmonary )?vascul\w+\b[^.,]*? (?:prominent|engorged|congested|increased)",
             r"(?:prominent|engorged|increased)(?: central)?(?: pulmonary)? vascul\w+",
         ),
@@ -100,7 +93,7 @@ RULES: tuple[Rule, ...] = (
         present=(r"(?<!pericardial )effusions?\b", r"pleural fluid", r"hydropneumothorax"),
         absent=(r"pleural spaces? (?:\w+ ){0,3}(?:clear|normal)",),
     ),
-    Rule(labels=("Pneumothorax",), present=(r"pneumothora\w+",)),
+    Rule(labels=("Pneumothorax",), present=(r"(?:hydro)?pneumothora\w+",)),
     Rule(
         labels=("Thickening", "Pleural Other"),
         present=(r"(?:pleural|apical|fissural|peribronchial)[^.,]{0,25} thicken\w+", r"thickening", r"thickened"),
@@ -117,31 +110,31 @@ RULES: tuple[Rule, ...] = (
         labels=("Lung/hypoinflation",),
         present=(
             r"low(?:er)?(?: lung)? volumes?",
-            r"(?:lung )?volumes? (?:are|is|remain|appear)(?: \w+)? low",
+            r"(?:lung )?volumes? (?:are|is|remain|appear)(?: \w+){0,3} low\b(?! normal)",
             r"hypo-?(?:inflat|aerat|expan)\w+",
             r"(?:shallow|poor|low) (?:inspirat\w+|aeration)",
             r"(?:decreased|reduced|diminished|small) lung volumes?",
             r"suboptimal inspirat\w+",
-            r"under-?inflat\w+",
+            r"under[ -]?(?:inflat|expan|aerat)\w+",
         ),
         absent=(
-            rf"{LUNG}[^.]{{0,25}} (?:normally|well|fully)(?:[ -]| and )?(?:expanded|inflated|aerated)",
+            rf"{LUNG}[^.]{{0,25}} (?:normally|well|fully|and|remain)(?:[ -]| and )?(?:expanded|inflated|aerated)",
             r"normal lung volumes?",
         ),
     ),
     Rule(
         labels=("Lung/hyperdistention",),
         present=(
-            r"hyper-?(?:inflat|expan|distend|distent|aerat|lucen)\w*",
+            r"hyper-?(?:inflat|expan|distend|distent|aerat)\w*",
             r"over-?(?:inflat|expan)\w*",
             r"(?:large|increased|high) lung volumes?",
         ),
         absent=(
-            rf"{LUNG}[^.]{{0,25}} (?:normally|well|fully)(?:[ -]| and )?(?:expanded|inflated|aerated)",
+            rf"{LUNG}[^.]{{0,25}} (?:normally|well|fully|and|remain)(?:[ -]| and )?(?:expanded|inflated|aerated)",
             r"normal lung volumes?",
         ),
     ),
-    Rule(labels=("Emphysema",), present=(r"(?<!subcutaneous )emphysem\w+",)),
+    Rule(labels=("Emphysema", "Pulmonary Emphysema"), present=(r"(?<!subcutaneous )emphysem\w+",)),
     Rule(labels=("Pulmonary Disease, Chronic Obstructive",), present=(r"copd", r"chronic obstructive")),
     Rule(
         labels=("Markings",),
@@ -173,7 +166,13 @@ RULES: tuple[Rule, ...] = (
     Rule(labels=("Granulomatous Disease",), present=(r"granulomatous", r"histoplasmosis")),
     Rule(
         labels=("Calcinosis",),
-        present=(r"calcifi(?:ed|c|cations?)\b(?! (?:\w+ )?(?:granuloma|nodule))", r"calcified lymph nodes?"),
+        present=(
+            r"(?<!atherosclerotic )calcifi(?:c|cations?)\b(?! (?:\w+ )?(?:granulomas?\b|nodule))",
+            (
+                r"(?<!atherosclerotic )calcified\b"
+                r"(?! (?:(?!lymph|node)[\w.]+ ){0,5}(?:granuloma(?:s|ta)?|nodules?)\b)"
+            ),
+        ),
     ),
     Rule(labels=("Atherosclerosis",), present=(r"athero\w+", r"arterioscler\w+")),
     Rule(
@@ -189,14 +188,14 @@ RULES: tuple[Rule, ...] = (
         present=(
             r"(?:tortuous|ectatic|uncoil\w+|unfold\w+|dilat\w+|prominent)(?: (?!thoracic)\w+){0,3} aort(?:a|ic)\b",
             r"(?<!thoracic )aort(?:a|ic)\b[^.,]{0,40}? (?:tortu\w+|ecta\w+|un(?:coil|fold)\w+|dilat\w+|prominent)",
-            r"(?:tortuosity|ectasia|prominence) of(?: the)? (?:\w+ )?aort(?:a|ic)\b",
+            r"(?:tortuosity|ectasia|prominence|unfolding)(?: of)?(?: the)? (?:(?!thoracic)\w+ )?aort(?:a|ic)\b",
         ),
     ),
     Rule(
         labels=("Diaphragm/elevated",),
         present=(
-            r"(?:elevat\w+|eventrat\w+)[^.,]{0,30} (?:hemi-?)?diaphragms?",
-            r"(?:hemi-?)?diaphragms?\b[^.,]{0,40}? (?:elevat\w+|eventrat\w+)",
+            r"elevat\w+[^.,]{0,30} (?:hemi-?)?diaphragms?",
+            r"(?:hemi-?)?diaphragms?\b[^.,]{0,40}? elevat\w+",
         ),
     ),
     Rule(
@@ -211,15 +210,18 @@ RULES: tuple[Rule, ...] = (
     Rule(
         labels=("Thoracic Vertebrae",),
         present=(
-            rf"{DEGENERATIVE}[^.]{{0,60}} (?:thoracic|dorsal|t-)\b",
-            rf"(?:thoracic|dorsal|t-)(?: |-)?(?:{SPINE})?[^.,]{{0,30}} {DEGENERATIVE}",
+            rf"{DEGENERATIVE}[^.]{{0,60}} {THORACIC}\b",
+            rf"{THORACIC}(?: |-)?(?:{SPINE})?[^.,]{{0,30}} {DEGENERATIVE}",
         ),
     ),
     Rule(
         labels=("Spine",),
         present=(
-            rf"{DEGENERATIVE}(?:(?!thoracic|dorsal)[^.]){{0,50}}? {SPINE}",
-            rf"(?<!thoracic )(?<!dorsal )(?<!t-){SPINE}(?:(?!thoracic)[^.,]){{0,30}} {DEGENERATIVE}",
+            rf"{DEGENERATIVE}(?:(?!thorac|dorsal)[^.]){{0,50}}? {SPINE}(?![^.]{{0,60}}thorac)",
+            (
+                rf"(?<!thoracic )(?<!dorsal )(?<!t-){SPINE}(?:(?!thorac)[^.,]){{0,30}} {DEGENERATIVE}"
+                r"(?![^.]{0,60}thorac)"
+            ),
         ),
     ),
     Rule(labels=("Spondylosis",), present=(r"spondylosis",)),
@@ -248,6 +250,9 @@ RULES: tuple[Rule, ...] = (
             r"port-?a-?cath\w*",
             r"(?:central|venous|subclavian|jugular|ij)(?: \w+)? lines?\b",
             r"\bport\b",
+            r"(?:port|xxxx)-a-xxxx",  # as de-identification leaves a port-a-cath, and a chest port below
+            r"chest xxxx (?=tip|with)",
+            r"shunt (?:tubing|catheter)",
             r"mediport",
             r"infusion port",
         ),

@@ -14,6 +14,7 @@ from functools import cache
 from typing import NamedTuple
 
 from pipeline.finding_cues import (
+    ALTERNATIVE,
     CLAUSE_END,
     COMMA_ENDS_BEFORE,
     LINKING,
@@ -21,6 +22,7 @@ from pipeline.finding_cues import (
     NEGATION_BEFORE,
     NORMAL_STATEMENTS,
     NOT_A_NEGATION,
+    NOT_BETWEEN,
     UNCERTAIN_AFTER,
     UNCERTAIN_BEFORE,
 )
@@ -43,7 +45,7 @@ def _words(phrases: Iterable[str]) -> str:
 
 
 def _after(phrases: Iterable[str]) -> re.Pattern[str]:
-    return re.compile(rf"\s*(?:{LINKING} )?(?:(?!not\b|no\b)\w+ )?{_words(phrases)}")
+    return re.compile(rf"\s*(?:{LINKING} )?(?:(?!(?:{NOT_BETWEEN})\b)\w+ )?{_words(phrases)}")
 
 
 _CLAUSE_END = re.compile(rf"[;:]|{_words(CLAUSE_END)}|, {_words(COMMA_ENDS_BEFORE)}")
@@ -52,6 +54,8 @@ _NEGATION_BEFORE = re.compile(_words(NEGATION_BEFORE))
 _NEGATION_AFTER = _after(NEGATION_AFTER)
 _UNCERTAIN_BEFORE = re.compile(_words(UNCERTAIN_BEFORE))
 _UNCERTAIN_AFTER = _after(UNCERTAIN_AFTER)
+_OR_AFTER = re.compile(rf"\s*{_words([ALTERNATIVE])}")
+_OR_BEFORE = re.compile(rf"{_words([ALTERNATIVE])} (?:[\w-]+ ){{0,3}}$")
 _NORMAL = re.compile("|".join(f"^{text}" for text in NORMAL_STATEMENTS))
 
 
@@ -74,11 +78,16 @@ def _patterns() -> tuple[_Pattern, ...]:
 def extract(report: str) -> tuple[Finding, ...]:
     """Every statement of a report, in the order of its sentences."""
     found: list[Finding] = []
-    for sentence in _SENTENCES.split(report):
-        found += _statements(sentence.strip())
+    for sentence in split_sentences(report):
+        found += _statements(sentence)
     if not any(item.polarity is not Polarity.ABSENT for item in found):
         found += _summaries(report)
     return tuple(found)
+
+
+def split_sentences(report: str) -> list[str]:
+    """The sentences as they are judged, one by one."""
+    return [part.strip() for part in _SENTENCES.split(report) if part.strip()]
 
 
 def present_labels(statements: Iterable[Finding], *, uncertain: bool = True) -> frozenset[str]:
@@ -92,8 +101,7 @@ def present_labels(statements: Iterable[Finding], *, uncertain: bool = True) -> 
 
 
 def _summaries(report: str) -> list[Finding]:
-    sentences = [part.strip() for part in _SENTENCES.split(report)]
-    normal = (part for part in sentences if _NORMAL.search(part.lower().rstrip(". ")))
+    normal = (part for part in split_sentences(report) if _NORMAL.search(part.lower().rstrip(". ")))
     return [Finding(label=NO_FINDING, polarity=Polarity.PRESENT, sentence=part) for part in normal][:1]
 
 
@@ -122,7 +130,8 @@ def _judge(text: str, start: int, end: int) -> Polarity:
         return Polarity.ABSENT  # "no effusion", and "no opacity to suggest pneumonia"
     if _NEGATION_AFTER.match(text[end:]):
         return Polarity.ABSENT
-    return Polarity.UNCERTAIN if uncertain else Polarity.PRESENT
+    alternative = _OR_AFTER.match(text[end:]) or _OR_BEFORE.search(_clause_before(text[:start]))
+    return Polarity.UNCERTAIN if uncertain or alternative else Polarity.PRESENT
 
 
 def _clause_before(text: str) -> str:

@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import CheckpointError
+from pipeline.errors import CheckpointError, UsageError
 from pipeline.study import Preprocessing
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"  # the models that come with the code
 MANIFEST = "manifest.json"
 WEIGHTS = "model.safetensors"
 TOKENIZER = "tokenizer.json"
@@ -35,6 +36,7 @@ class Accepts:
     body_parts: tuple[str, ...]  # DICOM BodyPartExamined; "" stands for "not said"
     frontal: str  # "required" or "optional"
     lateral: str  # "required" or "optional"
+    background: bool = True  # whether it is told indication, age and sex, where they are known
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,8 +47,8 @@ class DecodingSettings:
     max_findings: int  # tokens
     max_impression: int  # tokens
     length_penalty: float  # score = sum of log-probabilities / length ** penalty
-    block_trigrams: bool  # no three words twice in one section
-    thresholds: dict[str, float]  # concept -> probability from which the decoder is told of it
+    block_trigrams: bool  # no word twice in a row, no three words twice in one section
+    evidence: dict[str, tuple[float, float, float]]  # concept -> scale, offset and prior of its head's logit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +59,7 @@ class Manifest:
     name: str
     version: str
     device_uid: str  # a DICOM UID under 2.25, for objects that name the device that made them
-    architecture: str  # a key of pipeline.checkpoint.ARCHITECTURES
+    architecture: str  # a key of pipeline.models.report_model.DECODERS
     config: dict[str, Any]  # of the architecture
     concepts: tuple[str, ...]  # what the concept head tells, in its order
     preprocessing: Preprocessing
@@ -77,6 +79,26 @@ class Manifest:
     def weights_sha256(self) -> str:
         """Hex digest of the weights: what makes two models the same."""
         return self.sha256[WEIGHTS]
+
+
+def shipped_checkpoints() -> dict[str, Path]:
+    """The checkpoints that come with this release, by the name of their folder."""
+    return {path.parent.name: path.parent for path in sorted(CHECKPOINTS.glob(f"*/{MANIFEST}"))}
+
+
+def find_checkpoint(name_or_path: str | Path) -> Path:
+    """The folder of a checkpoint: one that comes with this release, by name, or a folder by its path.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    shipped = shipped_checkpoints()
+    if str(name_or_path) in shipped:
+        return shipped[str(name_or_path)]
+    if not Path(name_or_path).is_dir():
+        known = f"one of {', '.join(shipped)}" if shipped else "one that comes with a release; this one has none"
+        raise UsageError(f"there is no model {str(name_or_path)!r}; name a checkpoint's folder or {known}")
+    return Path(name_or_path)
 
 
 def canonical_sha256(value: dict[str, Any]) -> str:
@@ -131,7 +153,7 @@ def _parse(raw: Any, path: Path) -> Manifest:
         )
     try:
         return Manifest(**{**raw, **_typed(raw)})
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path} is not a complete manifest: {error}; {RESTORE}") from error
 
 
@@ -142,8 +164,16 @@ def _typed(raw: dict[str, Any]) -> dict[str, Any]:
         "concepts": tuple(raw["concepts"]),
         "preprocessing": Preprocessing(**raw["preprocessing"]),
         "accepts": Accepts(**accepts),
-        "decoding": DecodingSettings(**raw["decoding"]),
+        "decoding": _decoding(raw["decoding"]),
     }
+
+
+def _decoding(raw: dict[str, Any]) -> DecodingSettings:
+    maps = {
+        name: (float(scale), float(offset), float(prior))
+        for name, (scale, offset, prior) in raw["evidence"].items()
+    }
+    return DecodingSettings(**{**raw, "evidence": maps})
 
 
 def _check(manifest: Manifest, path: Path) -> None:

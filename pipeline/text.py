@@ -8,16 +8,23 @@ de-identification gaps. Assumes English reports. Knows no model and no labels.
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
+from pipeline.study import Background
+
 PAD, BOS, EOS, UNK = "<pad>", "<bos>", "<eos>", "<unk>"
 FINDINGS, IMPRESSION = "<findings>", "<impression>"
 SPECIAL = (PAD, BOS, EOS, UNK, FINDINGS, IMPRESSION)
 STOP, COMMA = ".", ","
+INDICATION_TOKENS = 48  # of what was known before the images; the rest is not read
+
+_SEXES = {"F": "female", "M": "male"}
+_INDICATED = re.compile(r"[a-z0-9]+(?:[-'/][a-z0-9]+)*|[.,]")
 
 _R2GEN_QUOTES = re.compile(r"[\"'/\\]")
 _R2GEN_DROPPED = re.compile(r"[.,?;*!%^&_+():<=>@\[\]{}]")
@@ -88,7 +95,7 @@ def _target_sentence(sentence: str) -> str:
         return ""
     text = _NOT_A_WORD.sub(" ", text).replace(COMMA, f" {COMMA} ")
     words = [word.strip("-/'") or "" for word in text.split()]
-    words = [word for word in words if word]
+    words = [word for word, _ in groupby(words) if word]  # a word that was typed twice is one
     while words and words[-1] == COMMA:
         words.pop()
     return " ".join(words) if len(words) > 1 or (words and words[0] in _WHOLE_SENTENCES) else ""
@@ -103,17 +110,37 @@ def _section_tokens(sentences: Iterable[str]) -> list[str]:
     return [token for sentence in sentences for token in (*sentence.split(), STOP)]
 
 
-def build_tokenizer(sequences: Iterable[Sequence[str]], at_least: int) -> Tokenizer:
-    """A word-level tokenizer of the words that occur often enough, most frequent first."""
-    counts = Counter(token for sequence in sequences for token in sequence if token not in SPECIAL)
-    words = [
-        word for word, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])) if count >= at_least
-    ]
+def background_tokens(background: Background) -> list[str]:
+    """What was known before the images, as words: sex and decade of life first, then the indication's own.
+
+    Full stops and commas stay: where they stand tells how a department writes, and its reports follow it.
+    """
+    told = [_SEXES[background.sex]] if background.sex in _SEXES else []
+    if background.age is not None:
+        told.append(f"age-{int(background.age // 10) * 10}")
+    return [*told, *_INDICATED.findall(background.indication.lower())][:INDICATION_TOKENS]
+
+
+def build_tokenizer(
+    sequences: Iterable[Sequence[str]], at_least: int, *, indications: Iterable[Sequence[str]] = ()
+) -> Tokenizer:
+    """A word-level tokenizer of the words that occur often enough, most frequent first.
+
+    Words that only indications hold come last, so that the reports' words keep their ids.
+    """
+    words = _frequent(sequences, at_least)
+    words += sorted(set(_frequent(indications, at_least)) - set(words))
     vocabulary = {token: number for number, token in enumerate((*SPECIAL, *words))}
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token=UNK))
     tokenizer.pre_tokenizer = WhitespaceSplit()
     tokenizer.add_special_tokens(list(SPECIAL))
     return tokenizer
+
+
+def _frequent(sequences: Iterable[Sequence[str]], at_least: int) -> list[str]:
+    counts = Counter(token for sequence in sequences for token in sequence if token not in SPECIAL)
+    ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    return [word for word, count in ranked if count >= at_least]
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
@@ -151,6 +178,11 @@ def detokenize(words: Sequence[str]) -> str:
     whole, cut_off = [part.strip() for part in sentences[:-1]], sentences[-1].strip()
     kept = [part for part in whole if part] or ([cut_off] if cut_off else [])
     return " ".join(f"{_sentence_case(part)}." for part in kept)
+
+
+def sentence_words(sentence: str) -> list[str]:
+    """The words that `detokenize` made a sentence of: "Heart size is normal." -> "heart size is normal"."""
+    return sentence.lower().rstrip(f" {STOP}").replace(COMMA, f" {COMMA} ").split()
 
 
 _CAPITALS = {word: word.upper() for word in ("copd", "picc", "svc", "cabg", "ct", "chf", "ij", "ap", "pa", "aicd")}

@@ -23,9 +23,10 @@ from markupsafe import Markup
 
 from pipeline.exports import run_page_format as shown
 from pipeline.exports import run_page_plot
+from pipeline.overlay import NOTICE, Picture
 from pipeline.study import Finding, Pixels
 
-DRAFT_NOTICE = "Draft for a radiologist. Not a diagnosis."
+DRAFT_NOTICE = shown.DRAFT_NOTICE
 ORDER = ("failed", "skipped", "waiting", "reported")
 _SECTION_OF = {state: state for state in ORDER} | {"working": "waiting"}
 _LARGEST_THUMBNAIL = 320  # pixels
@@ -39,6 +40,15 @@ class PageView:
     label: str  # "frontal"
     thumbnail: Pixels | None  # [rows, columns], any size; None where the view is no longer kept
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PageLook:
+    """Where the model looked for a finding."""
+
+    sentence: str  # which names it; several, where they name the same
+    label: str  # the findings it names
+    pictures: Mapping[str, Picture]  # view -> the view with the heat over it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +78,7 @@ class PageStudy:
     impression: str = ""
     confidence: float | None = None  # mean log-probability per token
     statements: tuple[Finding, ...] = ()
+    looks: tuple[PageLook, ...] = ()
     inputs: tuple[PageInput, ...] = ()
     model: str = ""  # name and version
     created_at: datetime | None = None
@@ -144,6 +155,7 @@ def _facts(page: RunPage) -> dict[str, object]:
         ),
         "sections": _sections(page.studies),
         "draft_notice": DRAFT_NOTICE,
+        "look_notice": NOTICE,
         "script": Markup(script),  # noqa: S704 - our own file, and the policy names its digest
         "script_digest": digest,
         "style": Markup((_FOLDER / "run_page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
@@ -180,13 +192,15 @@ def _template() -> Template:
     return environment.get_template("run_page.html")
 
 
-def _data_uri(pixels: Pixels) -> str:
+def _data_uri(pixels: Pixels | Picture) -> str:
     """A small JPEG in the page itself."""
-    shrink = _LARGEST_THUMBNAIL / max(pixels.shape)
+    shrink = _LARGEST_THUMBNAIL / max(pixels.shape[:2])
     if shrink < 1:
         size = (max(1, round(pixels.shape[1] * shrink)), max(1, round(pixels.shape[0] * shrink)))
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 84])
+    if pixels.ndim > 2:  # noqa: PLR2004 - colours, which OpenCV wants in its own order
+        pixels = pixels[..., ::-1]
+    _, encoded = cv2.imencode(".jpg", np.ascontiguousarray(pixels), [cv2.IMWRITE_JPEG_QUALITY, 84])
     return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Protocol
 
+DRAFT_NOTICE = "Draft for a radiologist. Not a diagnosis."
 _MOST_REASONS = 12  # of one state; the rest is summed up
 
 

@@ -14,7 +14,8 @@ class ConceptHead(nn.Module):
     def __init__(self, channels: int, concepts: int, views: int, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.weights = nn.ModuleList(nn.Linear(2 * channels, concepts) for _ in range(views))
+        layers = [nn.Linear(2 * channels, concepts) for _ in range(views)]
+        self.weights = nn.ModuleList(layers)
         self.absent = nn.Parameter(torch.zeros(views, concepts))
 
     def forward(self, maps: Tensor, mask: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ class EncoderConfig:
     padding: str = (
         "tensorflow"  # of stride-2 convolutions; "tensorflow": right and bottom only; "torch": all sides
     )
+    members: int = 1  # backbones that look side by side; their maps are joined
 
 
 class RightBottomPadded(nn.Conv2d):
@@ -62,7 +63,7 @@ def _matching(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     return {key: value for key, value in state.items() if key in own and value.shape == own[key].shape}
 
 
-VIEWS_AT_ONCE = 8  # on a CPU: more only fill its memory, 40 MB a view in the first layers, and make nothing faster
+VIEWS_AT_ONCE = 4  # on a CPU: more only fill its memory, 40 MB a view in the first layers, and make nothing faster
 
 
 def build_backbone(name: str, weights: Path | None = None) -> nn.Sequential:
@@ -80,7 +81,7 @@ def build_backbone(name: str, weights: Path | None = None) -> nn.Sequential:
 
 
 class ViewEncoder(nn.Module):
-    """The backbone, applied to the views that are present."""
+    """The backbone, applied to the views that are present; with members, several whose channels are joined."""
 
     mean: Tensor
     deviation: Tensor
@@ -88,13 +89,14 @@ class ViewEncoder(nn.Module):
     def __init__(self, config: EncoderConfig, weights: Path | None = None) -> None:
         super().__init__()
         self.layers = build_backbone(config.backbone, weights)
+        self.others = nn.ModuleList(build_backbone(config.backbone, weights) for _ in range(config.members - 1))
         if config.padding == "tensorflow":
-            _pad_like_tensorflow(self.layers)
+            _pad_like_tensorflow(self)
         signed = config.scaling == "signed"
         mean, deviation = ((0.5,) * 3, (0.5,) * 3) if signed else (IMAGENET_MEAN, IMAGENET_STD)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(deviation).view(1, 3, 1, 1), persistent=False)
-        self.channels = self._count_channels()
+        self.channels = self._count_channels() * config.members
 
     def _count_channels(self) -> int:
         was_training = self.layers.training
@@ -108,6 +110,12 @@ class ViewEncoder(nn.Module):
         """[N, H, W] uint8 -> [N, 3, H, W] float, channels last."""
         grey = views.unsqueeze(1).to(torch.float32) / 255.0
         return ((grey - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
+
+    def see(self, views: Tensor) -> Tensor:
+        """Every view by every member: [N, H, W] uint8 -> [N, C, h, w]."""
+        pixels = self.normalise(views)
+        maps = [layers(pixels) for layers in (self.layers, *self.others)]
+        return maps[0] if len(maps) == 1 else torch.cat(maps, dim=1)
 
     def stem(self, views: Tensor, blocks: int) -> Tensor:
         """The first blocks only: [N, H, W] uint8 -> [N, C', h', w']."""
@@ -123,8 +131,8 @@ class ViewEncoder(nn.Module):
         """[B, V, H, W] uint8 and [B, V] bool -> [B, V, C, h, w], zeros where a view is absent."""
         present = views[mask]
         if self.training or present.is_cuda or not len(present):
-            return scatter_views(self.layers(self.normalise(present)), mask)
-        parts = [self.layers(self.normalise(part)) for part in torch.split(present, VIEWS_AT_ONCE)]
+            return scatter_views(self.see(present), mask)
+        parts = [self.see(part) for part in torch.split(present, VIEWS_AT_ONCE)]
         return scatter_views(torch.cat(parts), mask)
 
 
