@@ -1,59 +1,99 @@
-"""Stage 2: teach the decoder to write from feature maps and concepts; the encoder and the concept head rest.
+"""The stage that learns to write, word by word, from feature maps, evidence and indication.
 
-Legend: B studies, V views, K concepts, T tokens. The decoder is told the coded concepts, with noise: some are kept
-from it and some false ones are added, as the head will do at work, so that it neither ignores nor blindly trusts
-them. Normal studies are drawn less often than they occur, since their reports are nearly all the same.
-Assumes the maps of the whole set fit into memory. Knows no metric but the loss.
+Legend: B studies, V views, K concepts, T tokens, L words of an indication. The encoder and the head rest. What is
+to be written comes as lessons: what people wrote, or the consensus (`training.teacher`); both tell evidence as
+weak as unseen studies will give (`training.evidence`). Views, whole images and indications are hidden from some
+studies, so that a decoder can write without each. Assumes the maps of the whole set fit into memory.
 """
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor, nn
 
-from pipeline.models.attention import AttentionModel
 from pipeline.models.encoder import scatter_views
-from training.concepts import Stepper, drop_views
+from pipeline.models.memory import Memory
+from pipeline.models.report_model import ReportModel
 from training.config import ReportConfig
+from training.evidence import draw_evidence
 from training.features import Activations
 
-log = logging.getLogger(__name__)
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """What a decoder is told of some studies, and what it is to write."""
+
+    evidence: Tensor  # [B, K]
+    indications: Sequence[Sequence[int]]  # ids
+    tokens: Sequence[Sequence[int]]  # <bos> ... <eos>
+    choices: tuple[Tensor, ...] = ()  # [B] per section: which of a teacher's candidates that is
+
+
+class Lessons(Protocol):
+    """Where lessons come from. Called in training; must depend on nothing but its arguments."""
+
+    def lesson(self, index: Sequence[int], hidden: Sequence[bool], generator: Generator) -> Lesson:
+        """A lesson on some studies, the indication of some hidden."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenLessons:
+    """What people wrote."""
+
+    concepts: Tensor  # [M, K] bool, as coded
+    apart: Tensor  # [K] how well the head tells each concept
+    tokens: Sequence[Sequence[int]]
+    indications: Sequence[Sequence[int]]
+    kin: Tensor | None = None  # [K, K] how its errors go together; independent where there is none
+
+    def lesson(self, index: Sequence[int], hidden: Sequence[bool], generator: Generator) -> Lesson:
+        """The reports as they are."""
+        return Lesson(
+            evidence=draw_evidence(self.concepts[list(index)], self.apart, generator, self.kin),
+            indications=[[] if hide else self.indications[i] for i, hide in zip(index, hidden, strict=True)],
+            tokens=[self.tokens[i] for i in index],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """Feature maps of studies with what was written about them."""
+    """Feature maps of studies with the lessons on them."""
 
+    ids: Sequence[str]
     maps: Activations
-    concepts: Tensor  # [M, K] bool, as coded
-    tokens: Sequence[Sequence[int]]  # <bos> ... <eos>
+    device: torch.device  # where the model is
+    lessons: Lessons
+    lengths: Sequence[int]  # tokens of what was written, by which batches are put together
     normal: Tensor  # [M] bool
 
 
-def noisy_concepts(
-    concepts: Tensor, config: ReportConfig, prevalence: Tensor, generator: torch.Generator
-) -> Tensor:
-    """Coded concepts as the head would report them: some missed, some invented. [B, K] bool."""
-    missed = torch.rand(concepts.shape, generator=generator) < config.concept_drop
-    invented = torch.rand(concepts.shape, generator=generator) < config.concept_add * prevalence
-    return (concepts & ~missed) | invented
+def drop_views(present: Tensor, mask: Tensor, chance: float, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Hide a random view of some studies that have both."""
+    both = mask.all(1, keepdim=True)
+    draw = torch.randint(mask.shape[1], (len(mask), 1), generator=generator).to(mask.device)
+    victim = draw == torch.arange(mask.shape[1], device=mask.device)
+    hide = both & victim & _some(mask, chance, generator)
+    return present[~hide[mask]], mask & ~hide
 
 
-def drop_images(present: Tensor, mask: Tensor, chance: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Hide both views of some studies, so that the decoder learns to write from the concepts."""
-    hide = torch.rand(len(mask), 1, generator=generator) < chance
+def drop_images(present: Tensor, mask: Tensor, chance: float, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Hide both views of some studies, so that the decoder learns to write from the evidence."""
+    hide = _some(mask, chance, generator)
     return present[~hide.expand_as(mask)[mask]], mask & ~hide
 
 
+def _some(mask: Tensor, chance: float, generator: Generator) -> Tensor:
+    return (torch.rand(len(mask), 1, generator=generator) < chance).to(mask.device)
+
+
 def draw_epoch(
-    normal: Tensor, lengths: Sequence[int], config: ReportConfig, generator: torch.Generator
+    normal: Tensor, lengths: Sequence[int], config: ReportConfig, generator: Generator
 ) -> list[list[int]]:
     """Batches of one epoch: normal studies thinned out, similar lengths together, batches in random order."""
-    keep = ~normal | (torch.rand(len(normal), generator=generator) < config.normal_weight)
+    keep = ~normal.cpu() | (torch.rand(len(normal), generator=generator) < config.normal_weight)
     kept = keep.nonzero().flatten()
     index: list[int] = kept[torch.randperm(len(kept), generator=generator)].tolist()
     pool = config.batch_size * 8
@@ -64,70 +104,101 @@ def draw_epoch(
     return [ordered[i] for i in torch.randperm(len(ordered), generator=generator).tolist()]
 
 
-def pad_tokens(sequences: Sequence[Sequence[int]], pad: int) -> Tensor:
-    """[B, T], padded at the end."""
+def pad_tokens(sequences: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """[B, T], padded with 0 at the end."""
     longest = max(map(len, sequences))
-    return torch.tensor([[*sequence, *[pad] * (longest - len(sequence))] for sequence in sequences])
+    return torch.tensor([[*row, *[0] * (longest - len(row))] for row in sequences], device=device).long()
 
 
-def caption_loss(
-    model: AttentionModel, views: tuple[Tensor, Tensor], told: Tensor, tokens: Tensor, smoothing: float
-) -> Tensor:
-    """Cross entropy of each next token, given pooled maps of present views [N, C, h, w] and mask [B, V]."""
-    present, mask = views
-    memory = model.remember(scatter_views(present, mask), mask, told)
-    logits, _ = model.decoder(tokens[:, :-1], model.decoder.begin(memory), memory)
-    return F.cross_entropy(
-        logits.float().flatten(0, 1), tokens[:, 1:].flatten(), ignore_index=0, label_smoothing=smoothing
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """A batch of lessons on the device: what may be looked at, and what is to be written."""
+
+    maps: Tensor  # [B, V, C, g, g]
+    mask: Tensor  # [B, V]
+    evidence: Tensor  # [B, K]
+    indications: Tensor  # [B, L]
+    tokens: Tensor  # [B, T]
+    choices: tuple[Tensor, ...] = ()  # [B] per section, as the lesson's
+
+    def memory(self, model: ReportModel) -> Memory:
+        """What a model makes of it."""
+        return model.remember(self.maps, self.mask, self.evidence, self.indications)
+
+
+def draw_told(data: Written, index: Sequence[int], config: ReportConfig, generator: Generator) -> Told:
+    """Lessons on some studies, some of the sources hidden."""
+    views = drop_views(*data.maps.batch(index, generator=generator), config.view_dropout, generator)
+    present, mask = (part.to(data.device) for part in drop_images(*views, config.image_dropout, generator))
+    hidden = torch.rand(len(index), generator=generator) < config.indication_dropout
+    lesson = data.lessons.lesson(index, hidden.tolist(), generator)
+    return Told(
+        maps=scatter_views(present, mask),
+        mask=mask,
+        evidence=lesson.evidence.to(data.device),
+        indications=pad_tokens(lesson.indications, data.device),
+        tokens=pad_tokens(lesson.tokens, data.device),
+        choices=tuple(choice.to(data.device) for choice in lesson.choices),
     )
 
 
-def _learning(model: AttentionModel) -> list[torch.nn.Parameter]:
+def draw_lesson(
+    model: ReportModel, data: Written, index: Sequence[int], config: ReportConfig, generator: Generator
+) -> tuple[Memory, Tensor]:
+    """What the decoder is told of some studies, some of the sources hidden, and what it is to write [B, T]."""
+    told = draw_told(data, index, config, generator)
+    return told.memory(model), told.tokens
+
+
+def writing_parameters(model: ReportModel) -> list[nn.Parameter]:
+    """What learns when the encoder and the head rest."""
     resting = {id(p) for part in (model.encoder, model.head) for p in part.parameters()}
     return [p for p in model.parameters() if id(p) not in resting]
 
 
-def fit_captions(
-    model: AttentionModel,
-    train: Written,
-    *,
-    config: ReportConfig,
-    seed: int,
-    judge: Callable[[int, float], float],
-    every: int = 1,
-) -> float:
-    """Train; `judge(epoch, loss)` scores the model as it stands; leave the model in its best epoch."""
-    generator = torch.Generator().manual_seed(seed)
-    lengths = [len(tokens) for tokens in train.tokens]
-    epochs = [draw_epoch(train.normal, lengths, config, generator) for _ in range(config.epochs)]
-    optimiser = torch.optim.AdamW(_learning(model), lr=config.learning_rate, weight_decay=config.weight_decay)
-    step = Stepper(optimiser, sum(map(len, epochs)) + 1, seed)
-    best, state = float("-inf"), {}
-    for epoch, drawn in enumerate(epochs):
-        loss = _epoch(model, train, drawn, config, step)
-        if (epoch + 1) % every and epoch + 1 < len(epochs):
-            log.info("captions epoch %d loss %.4f", epoch, loss)
-            continue
-        score = judge(epoch, loss)
-        if score > best:
-            best, state = score, {key: value.clone() for key, value in model.state_dict().items()}
-    model.load_state_dict(state)
-    return best
+@dataclass(frozen=True, kw_only=True)
+class CaptionTask:
+    """Cross entropy of each next word."""
 
+    model: ReportModel
+    data: Written
+    config: ReportConfig
+    judged: Callable[[], Mapping[str, float]]
 
-def _epoch(
-    model: AttentionModel, train: Written, drawn: Sequence[Sequence[int]], config: ReportConfig, step: Stepper
-) -> float:
-    model.train()
-    prevalence = train.concepts.float().mean(0)
-    losses = []
-    for index in drawn:
-        views = drop_views(*train.maps.batch(index, generator=step.generator), config.view_dropout, step.generator)
-        views = drop_images(*views, config.image_dropout, step.generator)
-        told = noisy_concepts(train.concepts[list(index)], config, prevalence, step.generator)
-        tokens = pad_tokens([train.tokens[number] for number in index], pad=0)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss = caption_loss(model, views, told, tokens, config.label_smoothing)
-        step.take(loss)
-        losses.append(loss.item())
-    return float(np.mean(losses))
+    @property
+    def module(self) -> nn.Module:
+        """The whole model, though only a part learns."""
+        return self.model
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """The studies' names."""
+        return self.data.ids
+
+    def groups(self) -> Sequence[dict[str, Any]]:
+        """All but encoder and head."""
+        return [{"params": writing_parameters(self.model), "lr": self.config.learning_rate}]
+
+    def epoch(self, number: int, generator: Generator) -> Sequence[Sequence[int]]:  # noqa: ARG002
+        """Every study once, normal ones perhaps less often."""
+        return draw_epoch(self.data.normal, self.data.lengths, self.config, generator)
+
+    def weight(self, index: Sequence[int]) -> float:
+        """The words that were written."""
+        return float(sum(self.data.lengths[i] - 1 for i in index))
+
+    def loss(self, index: Sequence[int], generator: Generator) -> Tensor:
+        """Mean over words."""
+        memory, tokens = draw_lesson(self.model, self.data, index, self.config, generator)
+        return self.cost(self.model.read(tokens[:, :-1], memory).float(), tokens)
+
+    def cost(self, logits: Tensor, tokens: Tensor) -> Tensor:
+        """Cross entropy of logits [B, T - 1, Y] and what was to be written [B, T]: mean over words."""
+        smoothing = self.config.label_smoothing
+        return F.cross_entropy(
+            logits.flatten(0, 1), tokens[:, 1:].flatten(), ignore_index=0, label_smoothing=smoothing
+        )
+
+    def judge(self, epoch: int) -> Mapping[str, float]:  # noqa: ARG002
+        """Drafts of the choice split, scored."""
+        return self.judged()

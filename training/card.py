@@ -1,13 +1,15 @@
 """The model card: what a person must know before using a model, with figures as they were measured."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pipeline.manifest import Manifest
 from training.evaluate import Evaluation
 
 SHOWN = (
     "CIDEr", "BLEU-1", "BLEU-4", "METEOR", "ROUGE-L", "seed BLEU-1", "seed BLEU-4", "AUROC abnormal",
-    "macro F1 problems", "micro F1 problems", "macro F1 extracted", "distinct texts",
+    "macro F1 problems", "micro F1 problems", "macro F1 extracted", "distinct texts", "distinct impressions",
+    "words", "words of reference", "normal texts", "normal references",
 )  # fmt: skip
 
 TEMPLATE = """# {title}
@@ -19,26 +21,29 @@ view.
 radiologist must read against the images; they miss findings and invent some.
 
 ## What it is
-A {backbone} looks at each view; a concept head estimates {concepts} coded problems; a recurrent decoder with
-additive attention over both views and the concepts above their thresholds writes the report ({beams} beams).
+Each view is looked at by {encoder}. A head tells how likely each of {concepts} coded problems is.
+The decoder ({architecture}, {search}) is told {told}.
+It learnt to write {targets}.
 Device UID {device_uid}.
 
 ## What it was trained on
 {data}
 
-Splits: concepts from {concept_splits}, reports from {report_splits}; epoch, thresholds and beams chosen on
-{choice_split}. The published test split was never used. Sentences that compare with an earlier study, or that
-de-identification had emptied, were left out, so the model does not speak of earlier studies. The backbone began
-from ImageNet weights (Apache-2.0).
+Splits: concepts from {concept_splits}, reports from {report_splits}; epochs and settings chosen, and evidence
+calibrated, on {choice_split}. The published test split was never used. Sentences that compare with an earlier
+study, or that de-identification had emptied, were left out, so the model does not speak of earlier studies. The
+backbone began from ImageNet weights (Apache-2.0).
 
 ## Licence
 {licence}
 The images and reports themselves are not part of this project.
 
 ## How it was judged
-On {choice_split} ({studies} studies; the same split chose epoch, thresholds and beams, so the figures flatter;
+On {choice_split} ({studies} studies; the same split chose epochs and settings, so the figures flatter;
 one seed), findings by the R2Gen protocol, impressions ("seed") by mean sentence BLEU, clinical F1 by findings
-extracted from the text against human-coded problems with at least 10 cases:
+extracted from the text against human-coded problems with at least 10 cases. The intervals tell how far a figure
+would move with other studies of the same kind (bootstrap), not with another seed. "Normal texts" is the share of
+studies in whose text no finding is named, "normal references" that where people's own text names none:
 
 {table}
 
@@ -52,27 +57,40 @@ extracted from the text against human-coded problems with at least 10 cases:
 - Positions ("left", "upper lobe"), sizes and devices' tips are not reliable.
 - Nothing found is not nothing there.
 - Confidence is the mean log-probability per token: it tells how usual the text is, not whether it is right.
-- Small changes of an image (a grey level of noise, a resize) change a quarter of the texts or more, since
-  a concept
-  near its threshold is told or not: see `training/LOG.md`.
+- Where it reads the indication, it follows the words of the department that such an indication came from; the row
+  "without background" tells what is left without. Its training indications were de-identified ("XXXX").
 
 ## How a site trains its own
 Put `studies.json` and `images.zip` of your own verified reports into a folder, copy `training/starter.toml`,
 name the folder there and run `nightread-train fit your.toml`; then judge the result with
-`nightread-train evaluate CHECKPOINT FOLDER`.
+`nightread-train evaluate --model CHECKPOINT FOLDER`.
 """
+
+
+TARGETS = {
+    "written": "what people wrote",
+    "consensus": "the report with the greatest expected score over all that people wrote (minimum Bayes risk)",
+}
 
 
 def render_card(manifest: Manifest, evaluations: Sequence[Evaluation]) -> str:
     """The card of a model as Markdown."""
-    own, training = evaluations[0], manifest.training
+    own, training, config = evaluations[0], manifest.training, manifest.config
+    sources = {
+        "use_image": "places of both views",
+        "use_concepts": "the evidence for each problem",
+        "use_indication": "the clinical indication",
+    }
     return TEMPLATE.format(
         title=manifest.title,
-        backbone=manifest.config.get("encoder", {}).get("backbone", "convolutional network"),
+        architecture=manifest.architecture,
+        told=" and ".join(text for switch, text in sources.items() if config.get(switch)),
+        targets=TARGETS[training.get("targets", "written")],
+        encoder=_encoder(config.get("encoder", {})),
         concepts=len(manifest.concepts),
-        beams=manifest.decoding.beams,
+        search="greedy" if manifest.decoding.beams == 1 else f"{manifest.decoding.beams} beams",
         device_uid=manifest.device_uid,
-        data=training["data"],
+        data="\n\n".join([training["data"], *(f"Note: {note}." for note in training.get("data_notes", ()))]),
         concept_splits=" + ".join(training["concept_splits"]),
         report_splits=" + ".join(training["report_splits"]),
         choice_split=training["choice_split"],
@@ -84,12 +102,20 @@ def render_card(manifest: Manifest, evaluations: Sequence[Evaluation]) -> str:
     )
 
 
+def _encoder(config: Mapping[str, Any]) -> str:
+    backbone, members = config.get("backbone", "a convolutional network"), config.get("members", 1)
+    return f"{backbone}" if members == 1 else f"{members} encoders side by side ({backbone})"
+
+
 def _table(evaluations: Sequence[Evaluation]) -> str:
-    names = ["this model", *(item.name for item in evaluations[1:])]
+    own = evaluations[0]
+    names = ["this model", "95 % interval", *(item.name for item in evaluations[1:])]
     lines = [f"| | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
     for metric in SHOWN:
-        if metric in evaluations[0].summary:
-            values = (_figure(item.summary[metric]) for item in evaluations)
+        if metric in own.summary:
+            bounds = "–".join(f"{bound:.3f}" for bound in own.intervals.get(metric, ()))
+            values = [_figure(own.summary[metric]), bounds]
+            values += (_figure(item.summary[metric]) for item in evaluations[1:])
             lines.append(f"| {metric} | {' | '.join(values)} |")
     return "\n".join(lines)
 

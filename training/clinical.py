@@ -8,7 +8,10 @@ where it has enough cases to say anything. Assumes statements from `pipeline.fin
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sklearn.metrics import roc_auc_score
+import numpy as np
+
+from pipeline.findings import extract, present_labels
+from training.bootstrap import Array
 
 MIN_CASES = 10
 
@@ -41,6 +44,11 @@ def _score(true_positive: int, named: int, cases: int) -> LabelScore:
     return LabelScore(cases=cases, precision=precision, recall=recall, f1=f1)
 
 
+def named_labels(findings: str, impression: str) -> frozenset[str]:
+    """The findings that a report names."""
+    return present_labels(extract(f"{findings}\n{impression}"))
+
+
 def scored_labels(
     truth: Sequence[Collection[str]], excluded: Collection[str], at_least: int = MIN_CASES
 ) -> list[str]:
@@ -57,16 +65,9 @@ def clinical_scores(
     named: Sequence[Collection[str]], truth: Sequence[Collection[str]], labels: Sequence[str]
 ) -> Clinical:
     """Compare, study by study, the labels a text names with those that are true."""
-    hits = dict.fromkeys(labels, 0)
-    said = dict.fromkeys(labels, 0)
-    cases = dict.fromkeys(labels, 0)
-    for found, real in zip(named, truth, strict=True):
-        for label in labels:
-            hits[label] += label in found and label in real
-            said[label] += label in found
-            cases[label] += label in real
-    scores = {label: _score(hits[label], said[label], cases[label]) for label in labels}
-    total = _score(sum(hits.values()), sum(said.values()), sum(cases.values()))
+    hits, said, cases = (array.sum(axis=0).astype(int).tolist() for array in label_arrays(named, truth, labels))
+    scores = {label: _score(*counts) for label, *counts in zip(labels, hits, said, cases, strict=True)}
+    total = _score(sum(hits), sum(said), sum(cases))
     return Clinical(
         labels=scores,
         macro_f1=sum(score.f1 for score in scores.values()) / max(1, len(scores)),
@@ -76,6 +77,24 @@ def clinical_scores(
     )
 
 
+def label_arrays(
+    named: Sequence[Collection[str]], truth: Sequence[Collection[str]], labels: Sequence[str]
+) -> tuple[Array, Array, Array]:
+    """[studies, labels] of 0 and 1: rightly named, named, true."""
+    said = np.asarray([[label in found for label in labels] for found in named], dtype=np.float64)
+    cases = np.asarray([[label in real for label in labels] for real in truth], dtype=np.float64)
+    return said * cases, said, cases
+
+
 def auroc(scores: Sequence[float], truth: Sequence[bool]) -> float:
-    """Area under the ROC curve; .5 is chance."""
-    return float(roc_auc_score(truth, scores)) if len(set(truth)) > 1 else 0.5
+    """Area under the ROC curve, by ranks, a tie counting half; .5 is chance, and where one class has no case."""
+    values, positive = np.asarray(scores, dtype=np.float64), np.asarray(truth, dtype=bool)
+    if np.isnan(values).any():
+        raise ValueError("a score is no number")
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]  # from 1; equal scores share their mean
+    cases = int(positive.sum())
+    others = len(positive) - cases
+    if not cases or not others:
+        return 0.5
+    return float((ranks[positive].sum() - cases * (cases + 1) / 2) / (cases * others))

@@ -1,153 +1,162 @@
-"""Stage 1: teach the encoder's later layers and the concept head to see the coded problems.
+"""The stage that learns to see: the encoder's later layers and the concept head, from coded problems and words.
 
-Legend: B studies, V views, K concepts. The first layers rest and their activations come from memory.
-Chooses the epoch with the best mean AUROC on the choice split. Knows no words.
+Legend: B studies, V views, K concepts, W words. The first layers rest and their activations come from memory. A
+label that a collection cannot tell is left out of the loss, so radiographs without reports help with what they
+know. Beside the concepts a second head, thrown away afterwards, learns which words the report will hold: a richer
+teacher than some dozens of codes. Chooses the epoch with the best mean AUROC of the concepts on the choice split.
 """
 
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import roc_auc_score
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from pipeline.models.concepts import ConceptHead
 from pipeline.models.encoder import ViewEncoder, scatter_views
+from training.captions import drop_views
+from training.clinical import auroc
 from training.config import ConceptConfig
-from training.features import Activations
-
-log = logging.getLogger(__name__)
+from training.features import Activations, joined_activations
 
 
 class Seer(nn.Module):
-    """Encoder and head, from the resting layers' activations to logits."""
+    """Encoder and heads, from the resting layers' activations to logits."""
 
-    def __init__(self, encoder: ViewEncoder, head: ConceptHead, frozen_blocks: int) -> None:
+    def __init__(self, encoder: ViewEncoder, head: ConceptHead, words: ConceptHead, frozen_blocks: int) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
+        self.words = words
         self.frozen_blocks = frozen_blocks
 
-    def forward(self, present: Tensor, mask: Tensor) -> Tensor:
-        """[N, C', h', w'] and [B, V] -> logits [B, K]."""
-        maps = scatter_views(self.encoder.tail(present, self.frozen_blocks), mask)
-        logits: Tensor = self.head(maps, mask)
-        return logits.float()
+    def look(self, present: Tensor, mask: Tensor) -> Tensor:
+        """[N, C', h', w'] and [B, V] -> feature maps [B, V, C, h, w]."""
+        activations = present.contiguous(memory_format=torch.channels_last)
+        return scatter_views(self.encoder.tail(activations, self.frozen_blocks), mask)
+
+    def forward(self, present: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """[N, C', h', w'] and [B, V] -> logits of concepts [B, K] and of words [B, W]."""
+        maps = self.look(present, mask)
+        return self.head(maps, mask).float(), self.words(maps, mask).float()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
-    """Activations with their targets."""
+    """Activations with what is known of their studies."""
 
+    ids: Sequence[str]
     activations: Activations
     targets: Tensor  # [M, K] of 0 and 1
+    known: Tensor  # [M, K] of 0 and 1: where the target tells
+    words: Tensor  # [M, W] of 0 and 1
+    written: Tensor  # [M, 1] of 0 and 1: whether there is a report
 
 
-def batches(count: int, size: int, generator: torch.Generator) -> Iterator[list[int]]:
-    """Shuffled batches of indices; a last batch of one would break batch normalisation and is left out."""
-    order = torch.randperm(count, generator=generator).tolist()
-    for start in range(0, count, size):
-        if count - start > 1:
-            yield order[start : start + size]
+def joined(parts: Sequence[Labelled]) -> Labelled:
+    """Several sets as one."""
+    return Labelled(
+        ids=[name for part in parts for name in part.ids],
+        activations=joined_activations([part.activations for part in parts]),
+        targets=torch.cat([part.targets for part in parts]),
+        known=torch.cat([part.known for part in parts]),
+        words=torch.cat([part.words for part in parts]),
+        written=torch.cat([part.written for part in parts]),
+    )
 
 
-def drop_views(present: Tensor, mask: Tensor, chance: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Hide a random view of some studies that have both."""
-    both = mask.all(1, keepdim=True)
-    victim = torch.randint(mask.shape[1], (len(mask), 1), generator=generator) == torch.arange(mask.shape[1])
-    hide = both & victim & (torch.rand(len(mask), 1, generator=generator) < chance)
-    return present[~hide[mask]], mask & ~hide
-
-
-def predict(seer: Seer, activations: Activations, *, size: int = 32, precise: bool = False) -> Tensor:
-    """Probabilities [M, K] of the clean copies, in single precision where that is asked for."""
+def predict(seer: Seer, activations: Activations, *, size: int = 32) -> Tensor:
+    """Logits [M, K] of the clean copies."""
     seer.eval()
     parts = []
-    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=not precise):
+    with torch.inference_mode():
         for start in range(0, len(activations.rows), size):
             index = range(start, min(start + size, len(activations.rows)))
-            parts.append(seer(*activations.batch(index, generator=None)).sigmoid())
-    return torch.cat(parts)
+            parts.append(seer(*activations.batch(index, generator=None))[0])
+    return torch.cat(parts).cpu()
 
 
 def aurocs(targets: Tensor, scores: Tensor, names: Sequence[str], at_least: int = 5) -> dict[str, float]:
     """AUROC of each concept with enough positives to say anything."""
     columns = [k for k in range(len(names)) if at_least <= int(targets[:, k].sum()) < len(targets)]
-    return {names[k]: float(roc_auc_score(targets[:, k], scores[:, k])) for k in columns}
+    return {names[k]: auroc(scores[:, k].tolist(), (targets[:, k] > 0).tolist()) for k in columns}
 
 
-def _optimiser(seer: Seer, config: ConceptConfig) -> torch.optim.AdamW:
-    tail = seer.encoder.layers[config.frozen_blocks :].parameters()
-    groups = [
-        {"params": list(tail), "lr": config.learning_rate},
-        {"params": list(seer.head.parameters()), "lr": config.head_learning_rate},
-    ]
-    return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+def rarity(targets: Tensor, known: Tensor, limit: float) -> Tensor:
+    """How much more a positive counts than a negative, per label: the root of their odds, up to a limit."""
+    rate = (targets * known).sum(0) / known.sum(0).clamp(min=1)
+    return ((1 - rate) / rate.clamp(min=1e-4)).sqrt().clamp(max=limit)
 
 
-def _epoch(seer: Seer, data: Labelled, config: ConceptConfig, weight: Tensor, step: "Stepper") -> float:
-    seer.train()
-    losses = []
-    for index in batches(len(data.targets), config.batch_size, step.generator):
-        views = data.activations.batch(index, generator=step.generator)
-        views = drop_views(*views, config.view_dropout, step.generator)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = seer(*views)
-        smooth = data.targets[index] * (1 - 2 * config.label_smoothing) + config.label_smoothing
-        loss = F.binary_cross_entropy_with_logits(logits, smooth, pos_weight=weight)
-        step.take(loss)
-        losses.append(loss.item())
-    return float(np.mean(losses))
+@dataclass(frozen=True, kw_only=True)
+class ConceptTask:
+    """Binary cross entropy of every label that is known."""
 
+    seer: Seer
+    train: Labelled
+    choice: Labelled
+    names: Sequence[str]
+    config: ConceptConfig
 
-class Stepper:
-    """An optimiser with its schedule (short warm-up, then cosine) and its random numbers."""
+    @property
+    def module(self) -> nn.Module:
+        """Encoder and heads."""
+        return self.seer
 
-    def __init__(self, optimiser: torch.optim.Optimizer, steps: int, seed: int) -> None:
-        self.generator = torch.Generator().manual_seed(seed)
-        self.optimiser = optimiser
-        rates = [group["lr"] for group in optimiser.param_groups]
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=steps, pct_start=0.1)
+    @property
+    def ids(self) -> Sequence[str]:
+        """The studies' names."""
+        return self.train.ids
 
-    def take(self, loss: Tensor) -> None:
-        """One update."""
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
-        nn.utils.clip_grad_norm_(parameters, 5.0)
-        self.optimiser.step()
-        self.schedule.step()
+    def groups(self) -> Sequence[dict[str, Any]]:
+        """The later layers, and the heads at a rate of their own."""
+        tail = self.seer.encoder.layers[self.config.frozen_blocks :].parameters()
+        heads = [*self.seer.head.parameters(), *self.seer.words.parameters()]
+        return [
+            {"params": list(tail), "lr": self.config.learning_rate},
+            {"params": heads, "lr": self.config.head_learning_rate},
+        ]
 
+    def epoch(self, number: int, generator: Generator) -> Sequence[Sequence[int]]:  # noqa: ARG002
+        """Studies with reports all, radiographs without as many as told; no batch of one, which has no norm."""
+        drawn = torch.rand(len(self.train.ids), generator=generator) < self.config.radiograph_share
+        kept = (drawn | (self.train.written[:, 0] > 0)).nonzero().flatten()
+        order = kept[torch.randperm(len(kept), generator=generator)].tolist()
+        size = self.config.batch_size
+        return [order[i : i + size] for i in range(0, len(order), size) if len(order) - i > 1]
 
-def _mean(found: dict[str, float]) -> float:
-    return float(np.mean(list(found.values()))) if found else 0.0
+    def weight(self, index: Sequence[int]) -> float:
+        """Studies count alike."""
+        return float(len(index))
 
+    def loss(self, index: Sequence[int], generator: Generator) -> Tensor:
+        """Mean over known concepts, plus mean over words."""
+        return self.cost(*self.see(index, generator), index)
 
-def fit_concepts(
-    seer: Seer, train: Labelled, choice: Labelled, names: Sequence[str], *, config: ConceptConfig, seed: int
-) -> dict[str, float]:
-    """Train; leave `seer` in its best epoch; return the AUROCs of that epoch."""
-    rate = train.targets.mean(0)
-    weight = ((1 - rate) / rate).sqrt().clamp(max=5.0)
-    per_epoch = -(-len(train.targets) // config.batch_size)
-    step = Stepper(_optimiser(seer, config), config.epochs * per_epoch + 1, seed)
-    best: dict[str, float] = {}
-    state = {key: value.clone() for key, value in seer.state_dict().items()}
-    for epoch in range(config.epochs):
-        loss = _epoch(seer, train, config, weight, step)
-        found = aurocs(choice.targets, predict(seer, choice.activations), names)
-        mean = _mean(found)
-        log.info(
-            "concepts epoch %d loss %.4f mean AUROC %.4f abnormal %.4f",
-            epoch,
-            loss,
-            mean,
-            found.get("abnormal", float("nan")),
-        )
-        if not best or mean > _mean(best):
-            best, state = found, {key: value.clone() for key, value in seer.state_dict().items()}
-    seer.load_state_dict(state)
-    return best
+    def see(self, index: Sequence[int], generator: Generator) -> tuple[Tensor, Tensor]:
+        """Logits of concepts [B, K] and of words [B, W] of some studies, some views hidden."""
+        views = self.train.activations.batch(index, generator=generator)
+        concepts, words = self.seer(*drop_views(*views, self.config.view_dropout, generator))
+        return concepts, words
+
+    def cost(self, concepts: Tensor, words: Tensor, index: Sequence[int]) -> Tensor:
+        """The loss of such logits."""
+        train, rows = self.train, list(index)
+        known, written = train.known[rows].to(concepts), train.written[rows].to(concepts)
+        return self._mean(
+            concepts, train.targets[rows], known, rarity(train.targets, train.known, 5.0)
+        ) + self._mean(words, train.words[rows], written.expand_as(words), rarity(train.words, train.written, 4.0))
+
+    def _mean(self, logits: Tensor, targets: Tensor, known: Tensor, weight: Tensor) -> Tensor:
+        smoothing = self.config.label_smoothing
+        smooth = targets.to(logits) * (1 - 2 * smoothing) + smoothing
+        loss = F.binary_cross_entropy_with_logits(logits, smooth, pos_weight=weight.to(logits), reduction="none")
+        return (loss * known).sum() / known.sum().clamp(min=1)
+
+    def judge(self, epoch: int) -> Mapping[str, float]:  # noqa: ARG002
+        """Mean AUROC of the concepts with enough cases, and that of abnormal."""
+        found = aurocs(self.choice.targets, predict(self.seer, self.choice.activations), self.names)
+        mean = sum(found.values()) / max(1, len(found))
+        return {"score": mean, "abnormal": found.get("abnormal", 0.5)}

@@ -1,39 +1,27 @@
 """A model and the trivial baselines, judged side by side on one split, by every score that we know.
 
-The model is judged through the same `Captioner` that a run uses, on views made by the manifest's preprocessing; a
-study that the model does not accept counts as an empty report. The baselines are one constant report (the train
-findings with the best BLEU-4 on the very split, which favours it), the most frequent train report and a random
-one. Assumes a data set in the form of `training.datasets`.
+Word overlap by both published protocols, clinical F1, AUROC, length and diversity, each with a 95 % bootstrap
+interval where studies drawn again say something of it (they say nothing of how many different texts there are).
+A model that reads the study's background is judged a second time without it. Assumes a data set in the form of
+`training.datasets`.
 """
 
-import random
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
-from pycocoevalcap.bleu.bleu import Bleu
-
 from pipeline.captioner import Captioner
-from pipeline.findings import extract, present_labels
-from pipeline.study import Report, Reported
-from pipeline.text import clean_r2gen
-from training.clinical import Clinical, auroc, clinical_scores, scored_labels
-from training.datasets import ABNORMAL, NORMAL, Example, ImageArchive, read_examples
-from training.scores import ORDERS, R2GenProtocol, Scores, r2gen_scores, seed_scores
+from pipeline.errors import UsageError
+from training.baselines import baseline_drafts
+from training.bootstrap import Interval, Statistic, auroc_of, intervals, macro_f1_of, mean_of, micro_f1_of
+from training.clinical import Clinical, auroc, clinical_scores, label_arrays, named_labels, scored_labels
+from training.datasets import NORMAL, Example, read_examples
+from training.diversity import distinct_share, words_of
+from training.drafts import Draft, model_drafts
+from training.scores import Overlap, R2GenProtocol, Scores, r2gen_overlap, seed_overlap
 
-CHUNK = 64  # studies whose pixels are in memory at once
-SHORTLIST = 40  # train reports that are tried as the constant one
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Draft:
-    """A report to be judged, wherever it came from."""
-
-    findings: str
-    impression: str
-    abnormal: float = 0.5  # probability that the study is not normal
+WITHOUT_BACKGROUND = "without background"
+COUNTS_AS_NOTHING = frozenset({"No Finding", "Technical Quality of Image Unsatisfactory"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +35,8 @@ class Evaluation:
     auroc: float
     distinct: int  # different texts
     studies: int
+    shape: Scores = field(default_factory=dict)  # length and diversity
+    intervals: dict[str, Interval] = field(default_factory=dict)  # figure of the summary -> 95 % interval
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -61,13 +51,19 @@ class Evaluation:
             "macro F1 extracted": self.extracted.macro_f1,
             "micro F1 extracted": self.extracted.micro_f1,
             "distinct texts": self.distinct,
+            **self.shape,
+            **{f"{name} untouched": value for name, value in self.text.get("untouched", {}).items()},
             "studies": self.studies,
         }
 
 
-def named_labels(findings: str, impression: str) -> frozenset[str]:
-    """The findings that a report names."""
-    return present_labels(extract(f"{findings}\n{impression}"))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """A model's evaluation beside the baselines', and what the model wrote."""
+
+    evaluations: list[Evaluation]  # the model first
+    examples: list[Example]
+    drafts: list[Draft]  # the model's, one per example
 
 
 def judge(
@@ -80,88 +76,90 @@ def judge(
     notes: tuple[str, ...] = (),
 ) -> Evaluation:
     """Score one author's drafts against what people wrote and coded."""
-    text = r2gen_scores([d.findings for d in drafts], [e.findings for e in truth], protocol, meteor=meteor)
-    text["seed"] = seed_scores([d.impression for d in drafts], [e.impression for e in truth])
+    overlaps = r2gen_overlap([d.findings for d in drafts], [e.findings for e in truth], protocol, meteor=meteor)
+    overlaps["seed"] = seed_overlap([d.impression for d in drafts], [e.impression for e in truth])
     named = [named_labels(d.findings, d.impression) for d in drafts]
     coded = [e.problems for e in truth]
     written = [named_labels(e.findings, e.impression) for e in truth]
+    labels = scored_labels(coded, {NORMAL}), scored_labels(written, {"No Finding"})
+    shape, statistics = _shape(drafts, truth, named, written)
+    statistics |= _overlap_statistics(overlaps)
+    statistics |= _f1_statistics("problems", named, coded, labels[0])
+    statistics |= _f1_statistics("extracted", named, written, labels[1])
+    sure = [d.abnormal for d in drafts]
+    abnormal = [e.abnormal for e in truth]
+    statistics["AUROC abnormal"] = auroc_of(sure, abnormal)
     return Evaluation(
         name=name,
-        text=text,
-        coded=clinical_scores(named, coded, scored_labels(coded, {NORMAL})),
-        extracted=clinical_scores(named, written, scored_labels(written, {"No Finding"})),
-        auroc=auroc([d.abnormal for d in drafts], [e.abnormal for e in truth]),
+        text={protocol_name: overlap.scores for protocol_name, overlap in overlaps.items()},
+        coded=clinical_scores(named, coded, labels[0]),
+        extracted=clinical_scores(named, written, labels[1]),
+        auroc=auroc(sure, abnormal),
         distinct=len({(d.findings, d.impression) for d in drafts}),
         studies=len(drafts),
+        shape=shape,
+        intervals=intervals(statistics, len(drafts)),
         notes=notes,
     )
 
 
-def model_drafts(captioner: Captioner, examples: Sequence[Example], folder: Path) -> tuple[list[Draft], int]:
-    """What the model writes, and how many studies it did not accept."""
-    archive = ImageArchive(folder, captioner.manifest.preprocessing)
-    drafts: list[Draft] = []
-    refused = 0
-    for start in range(0, len(examples), CHUNK):
-        studies = [archive.study(example, key) for key, example in enumerate(examples[start : start + CHUNK])]
-        for outcome in captioner.caption(studies):
-            refused += not isinstance(outcome, Reported)
-            drafts.append(
-                _draft(outcome.report) if isinstance(outcome, Reported) else Draft(findings="", impression="")
-            )
-    return drafts, refused
+def _shape(
+    drafts: Sequence[Draft],
+    truth: Sequence[Example],
+    named: Sequence[frozenset[str]],
+    written: Sequence[frozenset[str]],
+) -> tuple[Scores, dict[str, Statistic]]:
+    """Length and diversity, and the statistics of what is a mean over studies."""
+    texts = [f"{d.findings} {d.impression}" for d in drafts]
+    means: dict[str, list[float]] = {
+        "words": [len(words_of(text)) for text in texts],
+        "words of reference": [len(words_of(f"{e.findings} {e.impression}")) for e in truth],
+        "normal texts": [labels <= COUNTS_AS_NOTHING for labels in named],
+        "normal references": [labels <= COUNTS_AS_NOTHING for labels in written],
+    }
+    shape: Scores = {
+        "distinct impressions": len({d.impression for d in drafts}),
+        "distinct-1": distinct_share(texts, 1),
+        "distinct-2": distinct_share(texts, 2),
+        **{name: sum(values) / len(values) for name, values in means.items()},
+    }
+    return shape, {name: mean_of(values) for name, values in means.items()}
 
 
-def _draft(report: Report) -> Draft:
-    return Draft(
-        findings=report.findings, impression=report.impression, abnormal=report.concepts.get(ABNORMAL, 0.5)
-    )
-
-
-def _constant(train: Sequence[Example], truth: Sequence[Example], protocol: R2GenProtocol) -> str:
-    """The train findings that, said of every study, reach the best BLEU-4."""
-    references = {number: [protocol.reference(example.findings)] for number, example in enumerate(truth)}
-    pairs = Counter(pair for example in train for pair in _pairs(example.findings))
-    ranked = sorted(
-        train, key=lambda e: -sum(pairs[p] for p in _pairs(e.findings)) / (10 + len(e.findings.split()))
-    )
-
-    def bleu4(text: str) -> float:
-        same = {number: [clean_r2gen(text)] for number in references}
-        return float(Bleu(ORDERS).compute_score(references, same, verbose=0)[0][-1])
-
-    return max((example.findings for example in ranked[:SHORTLIST]), key=bleu4)
-
-
-def _pairs(text: str) -> set[tuple[str, str]]:
-    words = clean_r2gen(text).split()
-    return set(pairwise(words))
-
-
-def baseline_drafts(
-    train: Sequence[Example], truth: Sequence[Example], protocol: R2GenProtocol
-) -> dict[str, list[Draft]]:
-    """The three trivial authors."""
-    written = [example for example in train if example.findings and example.impression]
-    impression = Counter(example.impression for example in written).most_common(1)[0][0]
-    frequent = Counter(example.findings for example in written).most_common(1)[0][0]
-    constant = Draft(findings=_constant(written, truth, protocol), impression=impression)
-    dice = random.Random(0)  # noqa: S311 - not for secrets
-    drawn = [dice.choice(written) for _ in truth]
+def _overlap_statistics(overlaps: Mapping[str, Overlap]) -> dict[str, Statistic]:
     return {
-        "constant": [constant] * len(truth),
-        "most frequent": [Draft(findings=frequent, impression=impression)] * len(truth),
-        "random": [Draft(findings=example.findings, impression=example.impression) for example in drawn],
+        f"{metric} untouched" if protocol == "untouched" else metric: statistic
+        for protocol, overlap in overlaps.items()
+        for metric, statistic in overlap.statistics.items()
     }
 
 
-def evaluate(captioner: Captioner, folder: Path, split: str, *, meteor: bool = True) -> list[Evaluation]:
-    """The model first, then the baselines."""
+def _f1_statistics(
+    kind: str, named: Sequence[frozenset[str]], truth: Sequence[frozenset[str]], labels: Sequence[str]
+) -> dict[str, Statistic]:
+    if not labels:
+        return {}
+    arrays = label_arrays(named, truth, labels)
+    return {f"macro F1 {kind}": macro_f1_of(*arrays), f"micro F1 {kind}": micro_f1_of(*arrays)}
+
+
+def compare(captioner: Captioner, folder: Path, split: str, *, meteor: bool = True) -> Comparison:
+    """Let the model write about a split, and judge it beside the baselines."""
     truth = [example for example in read_examples(folder, split) if example.findings]
+    if not truth:
+        raise UsageError(f"no study of the split {split!r} in {folder} has findings; name another with --split")
     train = read_examples(folder, "train")
     protocol = R2GenProtocol.from_train([example.findings for example in train])
     drafts, refused = model_drafts(captioner, truth, folder)
     notes = (f"{refused} studies were not accepted and count as empty reports",) if refused else ()
-    own = judge(captioner.manifest.title, drafts, truth, protocol, meteor=meteor, notes=notes)
     others = baseline_drafts(train, truth, protocol)
-    return [own, *(judge(name, texts, truth, protocol, meteor=meteor) for name, texts in others.items())]
+    if captioner.manifest.accepts.background:
+        others = {WITHOUT_BACKGROUND: model_drafts(captioner, truth, folder, background=False)[0], **others}
+    own = judge(captioner.manifest.title, drafts, truth, protocol, meteor=meteor, notes=notes)
+    judged = (judge(name, texts, truth, protocol, meteor=meteor) for name, texts in others.items())
+    return Comparison(evaluations=[own, *judged], examples=truth, drafts=drafts)
+
+
+def evaluate(captioner: Captioner, folder: Path, split: str, *, meteor: bool = True) -> list[Evaluation]:
+    """The model first, then the baselines."""
+    return compare(captioner, folder, split, meteor=meteor).evaluations

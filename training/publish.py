@@ -17,7 +17,10 @@ from pipeline.manifest import FORMAT_VERSION, OPTIONAL, Accepts, Manifest
 from training.card import render_card
 from training.config import Config
 from training.evaluate import Evaluation, evaluate
-from training.trainer import PREPROCESSING, Trained
+from training.evaluation_table import stored_metrics
+from training.material import preprocessing_of
+from training.sources.readers import card_notes, open_data
+from training.trainer import Trained
 
 ACCEPTS = Accepts(
     modalities=("CR", "DX", "RG"),
@@ -44,11 +47,13 @@ def describe(config: Config, trained: Trained) -> Manifest:
     """The manifest, as far as it is known before judgement."""
     training: dict[str, Any] = {
         "data": config.data.source,
+        "data_notes": list(card_notes(open_data(config.data.folder, config.data.form))),
         "concept_splits": list(config.data.concept_splits),
         "report_splits": list(config.data.report_splits),
         "choice_split": config.data.choice_split,
         "git_commit": git_commit(),
         "seed": config.run.seed,
+        "targets": config.reports.targets,
         "config_sha256": config.sha256,
     }
     return Manifest(
@@ -56,11 +61,11 @@ def describe(config: Config, trained: Trained) -> Manifest:
         name=config.run.name,
         version=config.run.version,
         device_uid=device_uid(config.run.name, config.run.version),
-        architecture="attention",
+        architecture=trained.model.architecture,
         config={},
         concepts=trained.names,
-        preprocessing=PREPROCESSING,
-        accepts=ACCEPTS,
+        preprocessing=preprocessing_of(config.data),
+        accepts=replace(ACCEPTS, background=trained.model.config.use_indication),
         decoding=trained.decoding,
         sha256={},
         training=training,
@@ -81,8 +86,7 @@ def write_figures(folder: Path, data: Path, split: str) -> list[Evaluation]:
     """Judge a checkpoint as anyone would load it, and write its manifest and card with the figures."""
     judged = load_checkpoint(folder)
     evaluations = evaluate(Captioner(judged, device="cpu", batch_size=32), data, split)
-    metrics = {item.name if number else "model": item.summary for number, item in enumerate(evaluations)}
-    final = replace(judged.manifest, metrics={split: metrics})
+    final = replace(judged.manifest, metrics={**judged.manifest.metrics, split: stored_metrics(evaluations)})
     card = render_card(final, evaluations)
     save_checkpoint(folder, manifest=final, model=judged.model, tokenizer=judged.tokenizer, card=card)
     return evaluations
