@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test lint unit services integration acceptance bench bench-fleet chaos format clean
+.PHONY: help demo test lint unit services integration acceptance bench bench-convert bench-fleet chaos fuzz format clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -53,11 +53,18 @@ acceptance: $(VENV)/.dev services ## The tests with real worker processes, kille
 
 bench: $(VENV)/.dev ## Print the benchmarks: ratios, never assertions
 	$(BIN)/python -m tests.benchmarks.overlap
+	$(BIN)/python -m tests.benchmarks.findings
+
+bench-convert: $(VENV)/.dev ## Print what converting costs, beside the plain way, each decoder alone and the memory's speed
+	$(BIN)/python -m tests.benchmarks.convert
 
 bench-fleet: $(VENV)/.dev services ## Print what messages and ledger cost, how soon a report comes, what a million studies cost
 	$(BIN)/python -m tests.benchmarks.fleet_overhead
 	$(BIN)/python -m tests.benchmarks.latency
 	$(BIN)/python -m tests.benchmarks.ledger_scale --postgresql 1000 1000000
+
+fuzz: $(VENV)/.dev ## Convert 20,000 damaged and hostile objects, each under limits: minutes
+	$(BIN)/python -m tests.benchmarks.fuzz --inputs 20000
 
 chaos: $(VENV)/.dev services ## Five nights of 1,000 studies, everything killed at random: half an hour
 	$(BIN)/python -m tests.benchmarks.chaos --studies 1000 --seeds 5

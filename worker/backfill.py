@@ -84,10 +84,9 @@ def start_backfill(settings: Settings, wanted: Wanted, *, dry_run: bool, as_json
 
 
 def _model_version(site: Site, *, register: bool) -> int:
-    fact = model_fact(site.manifest)
     if register:
-        return site.registry.register_model(fact)
-    return site.registry.find_model(fact) or backfills.NO_MODEL
+        return site.adopt_model().version_id
+    return site.registry.find_model(model_fact(site.manifest)) or backfills.NO_MODEL
 
 
 def list_backfills(settings: Settings, *, as_json: bool) -> None:

@@ -5,9 +5,6 @@ Imports of torch stay inside the functions that need it, so that a command which
 
 import os
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,33 +12,30 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
+from db.aliases import CHAMPION
 from db.engine import open_engine
 from db.errors import SettingConflict
-from db.lanes import Lanes
 from db.ledger import Ledger
 from db.registry import Registry
 from db.schema import require_current
 from pipeline.bucket import Bucket, open_bucket
 from pipeline.errors import UsageError
-from pipeline.manifest import Manifest, decoding_sha256, load_manifest
+from pipeline.manifest import Manifest, find_checkpoint, load_manifest
+from pipeline.modelplace import open_models
+from pipeline.rules import NO_RULES, Rules
 from pipeline.viewcache import require_outside
-from worker.captioning import Bench, CaptionThread
-from worker.conversions import Conversions
-from worker.converter import ConverterSpec, open_desk
+from worker.converter import ConverterSpec
 from worker.heap import keep_freed_memory
-from worker.local import LocalRun, Progress, Throughput
-from worker.metrics import Metrics
-from worker.pool import ConverterPool
-from worker.provenance import model_fact, run_fact
+from worker.provenance import model_fact
 from worker.pseudonyms import Pseudonyms, load_key
 from worker.settings import Settings
+from worker.shelf import Model, Shelf
 from worker.triage import Triage, parse_patterns
 
 if TYPE_CHECKING:
     from pipeline.captioner import Captioner
 
 DEPTH = 16  # objects in hand per converting process: enough to bridge a settle, few enough to lose little
-STARTER = Path(__file__).resolve().parent.parent / "pipeline" / "starter"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +60,7 @@ class Site:
     @cached_property
     def ledger(self) -> Ledger:
         """What there is to do, and what became of it."""
-        return Ledger(self.engine)
+        return Ledger(self.engine, keeps_indications=self.settings.keeps_indications)
 
     @cached_property
     def registry(self) -> Registry:
@@ -97,13 +91,23 @@ class Site:
         settings = self.settings
         require_outside(settings.home, self.source, what="the home folder (NIGHTREAD_HOME)")
         require_outside(settings.views, self.source, what="the view cache (NIGHTREAD_CACHE)")
+        require_outside(settings.models_place, self.source, what="the models' place (NIGHTREAD_MODELS)")
+
+    @property
+    def _file(self) -> Path:
+        """The embedded database."""
+        return self.settings.home / "nightread.db"
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether a ledger is there, or at least named."""
+        return bool(self.settings.database_url) or self._file.exists()
 
     def require_ledger(self) -> None:
         """For commands that only look: a ledger that is not there is not made."""
-        file = self.settings.home / "nightread.db"
-        if not self.settings.database_url and not file.exists():
+        if not self.has_ledger:
             raise UsageError(
-                f"there is no ledger at {str(file)!r}; `nightread run` makes it, "
+                f"there is no ledger at {str(self._file)!r}; `nightread run` makes it, "
                 "or name another with --database or NIGHTREAD_HOME"
             )
 
@@ -119,9 +123,35 @@ class Site:
             ) from error
 
     @cached_property
+    def shelf(self) -> Shelf:
+        """The site's models."""
+        return Shelf(
+            engine=self.engine,
+            place=open_models(self.settings.models_place),
+            cache=self.settings.home / "fetched-models",
+        )
+
+    @property
+    def follows_champion(self) -> bool:
+        """Whether the registry says which model is used; else the setting names one for good."""
+        return self.settings.model == CHAMPION
+
+    def adopt_model(self) -> Model:
+        """The model that is used, registered; the first champion of all is the one that comes with the program."""
+        if self.follows_champion:
+            return self.shelf.adopt(actor=worker_name())
+        version_id = self.registry.register_model(model_fact(self.manifest))
+        return Model(version_id=version_id, folder=self.checkpoint, manifest=self.manifest)
+
+    @cached_property
     def checkpoint(self) -> Path:
-        """The model's folder."""
-        return STARTER if self.settings.model == "starter" else Path(self.settings.model)
+        """The model's folder. Writes nothing: a site without any champion is told the one to be."""
+        name = self.settings.model
+        if "@" in name and not Path(name).is_dir():
+            return self.shelf.model(self.shelf.named(name).id).folder
+        if self.follows_champion and self.has_ledger and (champion := self.shelf.champion()):
+            return champion.folder
+        return find_checkpoint(name)
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -147,6 +177,15 @@ class Site:
             marker=settings.marker,
         )
 
+    @cached_property
+    def rules(self) -> Rules:
+        """The site's own, read once: a changed file counts from the next start."""
+        if self.settings.rules is None:
+            return NO_RULES
+        from pipeline.rules_file import load_rules  # noqa: PLC0415  # a YAML reader that few sites need
+
+        return load_rules(self.settings.rules)
+
     @property
     def converter_spec(self) -> ConverterSpec:
         """What a converting process is told."""
@@ -156,112 +195,29 @@ class Site:
             preprocessing=self.manifest.preprocessing,
             pseudonym_key=self.pseudonyms.key,
             triage=self.triage,
+            takes_indication=self.settings.indication != "off",
+            rules=self.rules,
+            masks_text=self.settings.mask_text,
             object_seconds=self.settings.object_seconds,
             object_memory=self.settings.object_memory_mb * 1_000_000,
         )
 
-    def load_captioner(self) -> "Captioner":
-        """Load the model onto its device: seconds, and most of the memory."""
+    def load_captioner(self, folder: Path | None = None) -> "Captioner":
+        """Load the model, or the one in `folder`, onto its device: seconds, and most of the memory."""
         from pipeline.captioner import Captioner  # noqa: PLC0415  # torch
         from pipeline.checkpoint import load_checkpoint  # noqa: PLC0415
 
         keep_freed_memory()
         return Captioner(
-            load_checkpoint(self.checkpoint), device=self.settings.device, batch_size=self.settings.batch_size
+            load_checkpoint(folder or self.checkpoint),
+            device=self.settings.device,
+            batch_size=self.settings.batch_size,
         )
-
-
-@contextmanager
-def local_run(
-    site: Site, *, limit: int | None, quiet_seconds: float, on_progress: Callable[[Progress], None]
-) -> Iterator[LocalRun]:
-    """A run that is ready to go, under the run lock."""
-    bucket = site.bucket  # before anything is made or started: a wrong source ends here
-    site.require_outside_source()
-    with site.ledger.run_lock("run"):
-        site.ledger.free_leases("run:")
-        site.ledger.hasten()
-        site.pin_pseudonyms()
-        owner = f"run:{worker_name()}"
-        spec = site.converter_spec
-        pool = ConverterPool(spec, processes=site.settings.cores, depth=DEPTH)
-        throughput = Throughput()
-        try:
-            bench = caption_bench(site, spec, owner)
-            captions = CaptionThread(
-                bench, limit=limit, on_settled=lambda outcomes: throughput.count(len(outcomes))
-            )
-        except BaseException:
-            pool.close()
-            raise
-        try:
-            yield LocalRun(
-                ledger=site.ledger,
-                bucket=bucket,
-                conversions=Conversions(
-                    site.ledger, pool, bucket=bucket.name, owner=owner, lease_seconds=site.settings.lease_seconds
-                ),
-                captions=captions,
-                throughput=throughput,
-                owner=owner,
-                quiet_seconds=quiet_seconds,
-                limit=limit,
-                on_progress=on_progress,
-                stop=threading.Event(),
-            )
-        finally:
-            site.registry.finish_run(
-                bench.run_id,
-                studies=throughput.settled,
-                timings={"seconds": round(throughput.seconds, 3), "processes": site.settings.cores},
-            )
 
 
 def worker_name() -> str:
     """This process, as leases and runs name it."""
     return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def caption_bench(
-    site: Site,
-    spec: ConverterSpec,
-    owner: str,
-    *,
-    ledger: Ledger | None = None,
-    lanes: Lanes | None = None,
-    metrics: Metrics | None = None,
-    trigger: str = "run",
-) -> Bench:
-    """Load the model and open a run under which its reports are stored."""
-    captioner = site.load_captioner()
-    manifest = site.manifest
-    model_version_id = site.registry.register_model(model_fact(manifest))
-    run_id = site.registry.start_run(
-        run_fact(
-            captioner,
-            model_version_id=model_version_id,
-            worker=worker_name(),
-            batch_size=site.settings.batch_size,
-            trigger=trigger,
-        )
-    )
-    return Bench(
-        ledger=ledger or site.ledger,
-        desk=open_desk(spec),
-        captioner=captioner,
-        accepts=manifest.accepts,
-        model=manifest.title,
-        batch_size=site.settings.batch_size,
-        owner=owner,
-        lease_seconds=site.settings.lease_seconds,
-        run_id=run_id,
-        model_version_id=model_version_id,
-        decoding_sha256=decoding_sha256(manifest.decoding),
-        device=captioner.device_name,
-        gpu_memory=captioner.memory_meters,
-        lanes=lanes,
-        metrics=metrics or Metrics(),
-    )
 
 
 def _make_folder(folder: Path, variable: str) -> None:

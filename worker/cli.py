@@ -16,6 +16,7 @@ from db.errors import DatabaseError
 from pipeline.errors import NightreadError, UsageError
 from worker.fleet_cli import COMMANDS
 from worker.options import setting, settings_from
+from worker.rules_cli import rules
 from worker.settings import Settings, load_settings, unknown_variables, variable
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -70,12 +71,19 @@ def main() -> None:
     show_default=True,
     help="Leave studies whose last image is younger than so many seconds for the next run.",
 )
+@click.option(
+    "--overlays", is_flag=True, help="Show in the run page where the model looked, for each finding; takes longer."
+)
 @_JSON
-def run(*, page: Path | None, limit: int | None, quiet: float, as_json: bool, **options: Any) -> None:
+def run(
+    *, page: Path | None, limit: int | None, quiet: float, overlays: bool, as_json: bool, **options: Any
+) -> None:
     """Convert and caption every study in SOURCE (a folder or s3://bucket/prefix) that has no report yet."""
     from worker.night import run_night
 
-    outcome = run_night(settings_from(options), page=page, limit=limit, quiet_seconds=quiet, as_json=as_json)
+    outcome = run_night(
+        settings_from(options), page=page, limit=limit, quiet_seconds=quiet, as_json=as_json, overlays=overlays
+    )
     sys.exit(outcome)
 
 
@@ -83,12 +91,34 @@ def run(*, page: Path | None, limit: int | None, quiet: float, as_json: bool, **
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @setting("model")
 @setting("device")
+@click.option("--indication", "why", help="Why the study was asked for. [default: what the files say]")
+@click.option(
+    "--age", type=click.FloatRange(0, 120), help="The patient's, in years. [default: what the files say]"
+)
+@click.option("--sex", type=click.Choice(["M", "F", "O"]), help="The patient's. [default: what the files say]")
+@click.option(
+    "--overlay",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="New or empty folder for a PNG per finding sentence and view: where the model looked.",
+)
 @_JSON
-def caption(*, paths: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+def caption(
+    *,
+    paths: tuple[Path, ...],
+    why: str | None,
+    age: float | None,
+    sex: str | None,
+    overlay: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Caption one study from its files (or a folder of them) and print the draft; nothing is stored."""
+    from pipeline.background import clean
+    from pipeline.study import Background
     from worker.single import caption_paths
 
-    sys.exit(caption_paths(settings_from(options), paths, as_json=as_json))
+    given = Background(indication=clean(why or ""), age=age, sex=sex or "")
+    sys.exit(caption_paths(settings_from(options), paths, given, as_json=as_json, overlay=overlay))
 
 
 @main.command()
@@ -128,12 +158,27 @@ def reports(*, last: int, as_json: bool, **options: Any) -> None:
 
 @main.command()
 @setting("database_url", "--database")
-@click.option("--what", type=click.Choice(["objects", "studies", "all"]), default="all", show_default=True)
-def retry(*, what: Literal["objects", "studies", "all"], **options: Any) -> None:
-    """Put what failed back to work; the next run takes it."""
+@click.option(
+    "--what", type=click.Choice(["objects", "studies", "all", "skipped"]), default="all", show_default=True
+)
+def retry(*, what: Literal["objects", "studies", "all", "skipped"], **options: Any) -> None:
+    """Put what failed back to work; the next run takes it. `skipped`: objects, for rules that have changed."""
     from worker.ledger_view import retry_failed
 
     retry_failed(settings_from(options), what=what)
+
+
+@main.command("export-reports")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@setting("database_url", "--database")
+@setting("model")
+@setting("cache")
+@_JSON
+def export_reports(*, folder: Path, as_json: bool, **options: Any) -> None:
+    """Write verified and corrected reports with their views to FOLDER, for `nightread-train` to learn from."""
+    from worker.export_reports import export_reports as export
+
+    export(settings_from(options), folder, as_json=as_json)
 
 
 @main.command()
@@ -157,11 +202,15 @@ def demo(*, folder: Path, studies: int, seed: int) -> None:
 @setting("model")
 @setting("device")
 @setting("cache")
+@click.option("--decoders", is_flag=True, help="List each transfer syntax with its decoder and self-test instead.")
 @_JSON
-def doctor(*, as_json: bool, **options: Any) -> None:
+def doctor(*, decoders: bool, as_json: bool, **options: Any) -> None:
     """Check database, bucket, broker, model, device and decoders; one line each, with the remedy."""
+    from worker.decoder_view import show_decoders
     from worker.doctor import examine
 
+    if decoders:
+        sys.exit(show_decoders(as_json=as_json))
     sys.exit(examine(settings_from(options), as_json=as_json))
 
 
@@ -176,7 +225,7 @@ def list_settings() -> None:
         click.echo(f"{variable(field)}={value}\n    {info.description}")
 
 
-for _command in COMMANDS:
+for _command in (*COMMANDS, rules):
     main.add_command(_command)
 
 

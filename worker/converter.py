@@ -1,5 +1,7 @@
 """One converting process: takes chunks of claimed objects from a pipe, sends back an outcome for each.
 
+A preprocessing that comes between two chunks is that of the views from then on.
+
 It assumes hostile input, so it bounds itself: CPU time and memory per object, by the kernel. When it dies, the
 pool that started it knows which object it had in hand. It never touches the ledger, and it imports no torch.
 """
@@ -7,14 +9,16 @@ pool that started it knows which object it had in hand. It never touches the led
 import os
 import resource
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import cv2
 import structlog
 
 from db.records import ObjectWork
 from pipeline.bucket import open_bucket
+from pipeline.rules import NO_RULES, Rules
 from pipeline.study import Preprocessing
 from pipeline.viewcache import open_view_cache
 from worker.logs import configure_logs
@@ -36,8 +40,11 @@ class ConverterSpec:
     preprocessing: Preprocessing
     pseudonym_key: bytes
     triage: Triage
+    takes_indication: bool
     object_seconds: int  # CPU
     object_memory: int  # bytes
+    rules: Rules = NO_RULES
+    masks_text: bool = True  # must go with `views`, where masked and unmasked ones lie apart
 
 
 def open_desk(spec: ConverterSpec) -> Desk:
@@ -48,20 +55,27 @@ def open_desk(spec: ConverterSpec) -> Desk:
         preprocessing=spec.preprocessing,
         pseudonyms=Pseudonyms(key=spec.pseudonym_key),
         triage=spec.triage,
+        takes_indication=spec.takes_indication,
+        rules=spec.rules,
+        masks_text=spec.masks_text,
     )
 
 
 def serve(pipe: Connection, spec: ConverterSpec) -> None:
     """Convert until the other end closes the pipe; also when the parent was killed."""
     configure_logs("info")
+    cv2.setNumThreads(1)  # there is a process for each core; OpenCV's threads would only get into their way
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     try:
         desk = open_desk(spec)
         _bound_memory(spec.object_memory)
         pipe.send(READY)
         while True:
-            chunk: list[ObjectWork] = pipe.recv()
-            for work in chunk:
+            message: list[ObjectWork] | Preprocessing = pipe.recv()
+            if isinstance(message, Preprocessing):
+                desk = replace(desk, preprocessing=message)
+                continue
+            for work in message:
                 _bound_cpu(spec.object_seconds)
                 pipe.send(convert_object(desk, work))
     except (EOFError, BrokenPipeError, ConnectionResetError):

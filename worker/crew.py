@@ -12,6 +12,7 @@ from threading import Event
 
 import structlog
 
+from db.aliases import CHAMPION
 from db.errors import DatabaseError
 from db.trainings import Trainings
 from pipeline.errors import NightreadError
@@ -24,7 +25,6 @@ from worker.health_server import health_served
 from worker.local import Throughput
 from worker.metrics import Metrics
 from worker.patient import PatientLedger
-from worker.provenance import model_fact
 from worker.pulse import Pulse
 from worker.settings import Settings
 
@@ -60,13 +60,16 @@ class Crew:
             list(islice(self.site.bucket.list(), 1))
             self.site.require_outside_source()
         with _named("NIGHTREAD_MODEL"):
-            _ = self.site.manifest
-            self.model_version_id = self.site.registry.register_model(model_fact(self.site.manifest))
+            self.model = self.site.adopt_model()
         with _named("NIGHTREAD_PSEUDONYM_KEY"):
             self.site.pin_pseudonyms()
         self.app = make_app(url)
         self.hints = Hints(self.app)
-        self.ledger = PatientLedger(self.site.engine, patience_seconds=settings.lease_seconds)
+        self.ledger = PatientLedger(
+            self.site.engine,
+            patience_seconds=settings.lease_seconds,
+            keeps_indications=settings.keeps_indications,
+        )
         self.dispatch = Dispatch(
             ledger=self.ledger,
             trainings=Trainings(self.site.engine),
@@ -78,6 +81,15 @@ class Crew:
         """Messages that wait in each queue."""
         events = "" if self.settings.events_url.get_secret_value() else self.settings.events_queue
         return broker.waiting(self.settings.broker_url.get_secret_value(), queues.names(events))
+
+    def aliases(self) -> dict[str, int]:
+        """What the aliases point at now; nothing, where the setting names one model for good."""
+        return self.site.shelf.versions.aliases() if self.site.follows_champion else {}
+
+    @property
+    def champion_id(self) -> int:
+        """The version that the captioners work with, or will within a minute."""
+        return self.aliases().get(CHAMPION, self.model.version_id)
 
     def _ask_bucket(self) -> None:
         list(islice(self.site.bucket.list(), 1))

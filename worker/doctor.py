@@ -20,7 +20,6 @@ from worker.bootstrap import Site
 from worker.settings import Settings
 from worker.terminal import print_json
 
-DECODERS = {"RLE": "DICOMRLE", "JPEG": "JPEG8", "JPEG-LS": "JPEGLS", "JPEG 2000 and HTJ2K": "JPEG2K"}
 LEAST_FREE = 1_000_000_000  # bytes
 
 
@@ -106,12 +105,13 @@ def _device(site: Site) -> str:
 
 
 def _decoders(_site: Site) -> str:
-    import imagecodecs  # noqa: PLC0415
+    from pipeline.decoders import check_decoders  # noqa: PLC0415
+    from worker.decoder_view import summary  # noqa: PLC0415
 
-    missing = [name for name, codec in DECODERS.items() if not getattr(imagecodecs, codec).available]
-    if missing:
-        raise UsageError(f"no decoder for {', '.join(missing)}; pip install --force-reinstall imagecodecs")
-    return ", ".join(["uncompressed", "deflated", *DECODERS])
+    checks = check_decoders()
+    if failing := [f"{check.name} ({check.problem})" for check in checks if not check.works]:
+        raise UsageError(f"cannot decode {', '.join(failing)}; pip install --force-reinstall imagecodecs")
+    return summary(checks)
 
 
 def _broker(site: Site) -> str:

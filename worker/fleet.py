@@ -4,8 +4,9 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
+from typing import Any
 
 import structlog
 
@@ -16,21 +17,23 @@ from db.release import Patience
 from db.scans import Scans
 from worker import queues
 from worker.backfill import feed_slice
-from worker.bootstrap import DEPTH, caption_bench
-from worker.captioning import Captioning
+from worker.benches import caption_bench, model_benches
+from worker.bootstrap import DEPTH
+from worker.captioning import Bench, Captioning
 from worker.conversions import Conversions
-from worker.crew import STALL_SECONDS, Crew
+from worker.crew import STALL_SECONDS, Crew, NotReady
+from worker.fitting import Fitting
 from worker.fleet_app import add_tasks, keep_time, work
 from worker.health import work_is_due
+from worker.incumbent import Incumbent
 from worker.intake import run_intake as consume_events
 from worker.ledger_gauges import LedgerGauges
-from worker.local import Throughput
 from worker.metric_names import EventOutcome
 from worker.metrics import Metrics
 from worker.pool import ConverterPool
 from worker.pulse import Pulse
 from worker.settings import Settings, variable
-from worker.slices import CaptionSlice, ConvertSlice, ReleaseSlice, ScanSlice, SweepSlice
+from worker.slices import CaptionSlice, ConvertSlice, ReleaseSlice, ScanSlice, ScheduleSlice, SweepSlice
 from worker.supervisor import Command, run_fleet
 from worker.training import TrainingSlice
 
@@ -38,6 +41,7 @@ RELEASE_SECONDS = 1.0
 SWEEP_SECONDS = 5.0
 FEED_SECONDS = 5.0
 SCAN_LOOK_SECONDS = 2.0  # between looks whether a listing is due, or goes on
+TRAIN_LOOK_SECONDS = 60.0  # between looks whether enough reports are verified
 CONTROL_THREADS = 4  # a scan must not hold up the release
 
 log = structlog.get_logger()
@@ -47,7 +51,7 @@ def run_converter(settings: Settings) -> int:
     """`nightread worker convert`: permits of the convert queue, worked on by bounded processes."""
     crew = Crew(settings, CONVERT)
     crew.inspect()
-    spec = crew.site.converter_spec
+    spec = replace(crew.site.converter_spec, preprocessing=crew.model.manifest.preprocessing)
     bucket = crew.site.bucket.name
     is_due = work_is_due(crew.site.engine, CONVERT, seconds=STALL_SECONDS, bucket=bucket)
     pool = ConverterPool(spec, processes=settings.cores, depth=DEPTH)
@@ -72,7 +76,13 @@ def run_converter(settings: Settings) -> int:
         convert = ConvertSlice(
             conversions=conversions, chunk=settings.chunk_size, dispatch=crew.dispatch, stop=crew.stop
         )
-        add_tasks(crew.app, {"convert": _watched(pulse, "convert", convert)})
+        fitting = Fitting(pool, model=crew.model, aliases=crew.aliases, find=crew.site.shelf.model)
+
+        def slice_of_the_champion() -> None:
+            fitting()
+            convert()
+
+        add_tasks(crew.app, {"convert": _watched(pulse, "convert", slice_of_the_champion)})
         work(crew.app, name=crew.name, queues=[queues.CONVERT], threads=1, stop=crew.stop)
     return 0
 
@@ -81,21 +91,9 @@ def run_captioner(settings: Settings, lanes: Sequence[Lane]) -> int:
     """`nightread worker caption`: permits of the lanes' queues, one model on one device."""
     crew = Crew(settings, CAPTION)
     crew.inspect()
-    weights = {
-        Lane.URGENT: settings.urgent_weight,
-        Lane.ROUTINE: settings.routine_weight,
-        Lane.BACKFILL: settings.backfill_weight,
-    }
-    share = Lanes(weights={lane: weights[lane] for lane in lanes}, overdue_seconds=settings.overdue_seconds)
-    bench = caption_bench(
-        crew.site,
-        crew.site.converter_spec,
-        crew.owner,
-        ledger=crew.ledger,
-        lanes=share,
-        metrics=crew.metrics,
-        trigger="live",
-    )
+    share = _shared(lanes, settings)
+    given: dict[str, Any] = {"ledger": crew.ledger, "lanes": share, "metrics": crew.metrics}
+    bench = caption_bench(crew.site, crew.model, crew.owner, trigger="live", **given)
     is_due = work_is_due(crew.site.engine, CAPTION, seconds=STALL_SECONDS, lanes=lanes)
     if bench.gpu_memory:
         crew.metrics.watch_gpu_memory(bench.gpu_memory)
@@ -103,14 +101,23 @@ def run_captioner(settings: Settings, lanes: Sequence[Lane]) -> int:
     with ExitStack() as stack:
         stack.callback(crew.free)
         pulse = stack.enter_context(crew.at_work(is_due=is_due, detail=detail))
-        throughput = Throughput()
+        incumbent = Incumbent(
+            bench,
+            aliases=crew.aliases,
+            load=model_benches(crew.site, crew.owner, **given),
+            close_run=crew.close_run,
+            metrics=crew.metrics,
+            on_change=lambda model: pulse.tell(model=model),
+        )
+        stack.callback(incumbent.close)
+        incumbent.look()  # for the shadow
+        incumbent.start()
 
-        def count(outcomes: list[RevisionOutcome]) -> None:
+        def count(at: Bench, outcomes: list[RevisionOutcome]) -> None:
             pulse.moved(len(outcomes))
-            throughput.count(len(outcomes))
+            incumbent.count(at, len(outcomes))
 
-        stack.callback(crew.close_run, bench.run_id, throughput)
-        captioning = Captioning(bench, on_settled=count)
+        captioning = Captioning(lambda: incumbent.bench, on_settled=count, on_shadow=incumbent.count)
         caption = CaptionSlice(
             captioning=captioning, chunk=settings.chunk_size, dispatch=crew.dispatch, stop=crew.stop
         )
@@ -118,6 +125,16 @@ def run_captioner(settings: Settings, lanes: Sequence[Lane]) -> int:
         names = [queues.CAPTION[lane] for lane in lanes]
         work(crew.app, name=crew.name, queues=names, threads=1, stop=crew.stop)
     return 0
+
+
+def _shared(lanes: Sequence[Lane], settings: Settings) -> Lanes:
+    """How one device is shared among lanes."""
+    weights = {
+        Lane.URGENT: settings.urgent_weight,
+        Lane.ROUTINE: settings.routine_weight,
+        Lane.BACKFILL: settings.backfill_weight,
+    }
+    return Lanes(weights={lane: weights[lane] for lane in lanes}, overdue_seconds=settings.overdue_seconds)
 
 
 def run_intake(settings: Settings) -> int:
@@ -166,6 +183,8 @@ def run_trainer(settings: Settings) -> int:
             lease_seconds=settings.lease_seconds,
             pulse=pulse,
             stop=crew.stop,
+            site=lambda: crew.site,
+            metrics=crew.metrics,
         )
         add_tasks(crew.app, {"training": _watched(pulse, "training", training)}, acks_late=False)
         work(crew.app, name=crew.name, queues=[queues.TRAINING], threads=1, stop=crew.stop)
@@ -174,6 +193,10 @@ def run_trainer(settings: Settings) -> int:
 
 def run_beat(settings: Settings) -> int:
     """`nightread beat`: release, sweep, back-fill and listing, each every so many seconds."""
+    if settings.train_after and not settings.train_config:
+        raise NotReady(
+            "NIGHTREAD_TRAIN_AFTER is set, but no NIGHTREAD_TRAIN_CONFIG to train from; set both or none"
+        )
     crew = Crew(settings, "beat")
     crew.inspect()
     LedgerGauges(crew.site.engine, messages=crew.messages).register(crew.metrics.registry)
@@ -182,6 +205,8 @@ def run_beat(settings: Settings) -> int:
         schedule = {"release": RELEASE_SECONDS, "sweep": SWEEP_SECONDS, "feed": FEED_SECONDS}
         if settings.scan_seconds:
             schedule["scan"] = SCAN_LOOK_SECONDS
+        if settings.train_after:
+            schedule["train"] = TRAIN_LOOK_SECONDS
         beat = keep_time(crew.app, schedule)
         work(crew.app, name=crew.name, queues=[queues.CONTROL], threads=CONTROL_THREADS, stop=crew.stop)
         beat.stop()
@@ -190,15 +215,11 @@ def run_beat(settings: Settings) -> int:
 
 def _control(crew: Crew) -> dict[str, Callable[[], object]]:
     settings = crew.settings
-    patience = Patience(
-        quiet=settings.quiet_seconds,
-        longest=settings.max_wait_seconds,
-        marker=settings.marker,
-        is_snapshot=False,
-    )
+    quiet, longest = settings.quiet_seconds, settings.max_wait_seconds
+    patience = Patience(quiet=quiet, longest=longest, marker=settings.marker, is_snapshot=False)
 
     def fill() -> None:
-        if feed_slice(crew.site.engine, model_version_id=crew.model_version_id, actor=crew.name).queued:
+        if feed_slice(crew.site.engine, model_version_id=crew.champion_id, actor=crew.name).queued:
             crew.dispatch.captions(1)
 
     return {
@@ -221,6 +242,12 @@ def _control(crew: Crew) -> dict[str, Callable[[], object]]:
             every_seconds=settings.scan_seconds,
             dispatch=crew.dispatch,
             metrics=crew.metrics,
+        ),
+        "train": ScheduleSlice(
+            trainings=crew.dispatch.trainings,
+            config=settings.train_config,
+            after=settings.train_after,
+            actor=crew.name,
         ),
     }
 

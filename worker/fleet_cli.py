@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from db.records import Lane
+from worker.models_cli import models
 from worker.options import Command, setting, settings_from
 
 _LANES = click.Choice([lane.value for lane in Lane])
@@ -120,16 +121,19 @@ def release(*, studies: tuple[str, ...], lane: str | None, **options: Any) -> No
 @click.command()
 @click.argument("config", required=False)
 @_DATABASE
+@click.option(
+    "--promote", "promotes", is_flag=True, help="Publish what it makes; promote it if it is good enough."
+)
 @click.option("--list", "wants_list", is_flag=True, help="List the newest runs instead.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, with --list.")
-def train(*, config: str | None, wants_list: bool, as_json: bool, **options: Any) -> None:
+def train(*, config: str | None, promotes: bool, wants_list: bool, as_json: bool, **options: Any) -> None:
     """Queue a training run of CONFIG, a TOML file on the training machine."""
     from worker.training import list_trainings, request_training
 
     if wants_list:
         list_trainings(settings_from(options), limit=20, as_json=as_json)
     elif config:
-        request_training(settings_from(options), config)
+        request_training(settings_from(options), config, promotes=promotes)
     else:
         raise click.UsageError("name the CONFIG to train from, or give --list")
 
@@ -210,4 +214,4 @@ def backfill(
         back.start_backfill(settings, wanted, dry_run=dry_run, as_json=as_json)
 
 
-COMMANDS = (up, intake, worker, beat, scan, release, backfill, train, pause, resume)
+COMMANDS = (up, intake, worker, beat, scan, release, backfill, train, pause, resume, models)

@@ -17,6 +17,7 @@ from db.backlog import CAPTION, CONVERT, Backlog, backlog
 from db.engine import reading
 from db.errors import DatabaseError
 from db.pauses import Pause, paused
+from db.trainings import unlearnt
 from db.workers import WorkerSeen, seen
 from pipeline.errors import NightreadError
 from worker.bounded import Bounded
@@ -64,7 +65,7 @@ class LedgerGauges(Collector):
     def _of_ledger(self) -> list[GaugeMetricFamily]:
         up = family("nightread_ledger_up")
         try:
-            left, held, known = self._ask()
+            left, held, known, verified = self._ask()
         except (DatabaseError, NightreadError):
             up.add_metric([], 0)
             return [up]
@@ -75,11 +76,13 @@ class LedgerGauges(Collector):
         pauses = family("nightread_queue_paused")
         for queue in (CONVERT, CAPTION):
             pauses.add_metric([queue], float(queue in {item.queue for item in held}))
-        return [up, workers, pauses, *_of_backlog(left)]
+        reports = family("nightread_unlearnt_reports")
+        reports.add_metric([], verified)
+        return [up, workers, pauses, reports, *_of_backlog(left)]
 
-    def _read(self) -> tuple[tuple[Backlog, ...], tuple[Pause, ...], tuple[WorkerSeen, ...]]:
+    def _read(self) -> tuple[tuple[Backlog, ...], tuple[Pause, ...], tuple[WorkerSeen, ...], int]:
         with reading(self._engine) as connection:
-            return backlog(connection), paused(connection), seen(connection)
+            return backlog(connection), paused(connection), seen(connection), unlearnt(connection)
 
     def _of_broker(self) -> GaugeMetricFamily:
         messages = family("nightread_messages")

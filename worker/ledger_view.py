@@ -61,8 +61,8 @@ def show_reports(settings: Settings, *, last: int, as_json: bool) -> None:
         click.echo("There are no reports yet: `nightread run SOURCE` writes them.")
 
 
-def retry_failed(settings: Settings, *, what: Literal["objects", "studies", "all"]) -> None:
-    """Put what failed back to work."""
+def retry_failed(settings: Settings, *, what: Literal["objects", "studies", "all", "skipped"]) -> None:
+    """Put what failed, or was skipped, back to work."""
     count = _existing(settings).ledger.retry(what=what)
     click.echo(f"{count:,} put back to work; the next `nightread run` takes them.")
 

@@ -9,7 +9,9 @@ from typing import Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
 Queue = Literal["convert", "caption"]  # what work goes through; `lane` tells caption's three apart
-Stage = Literal["claim", "convert", "load", "caption", "settle", "release", "scan", "head"]
+Stage = Literal["claim", "convert", "load", "caption", "settle", "release", "scan", "head", "shadow"]
+ShadowOutcome = Literal["reported", "refused", "failed"]
+TrainingOutcome = Literal["trained", "promoted", "kept", "failed"]
 EventOutcome = Literal["recorded", "repeated", "ignored", "gone", "deferred", "dead"]
 
 
@@ -159,6 +161,35 @@ METRICS = (
         labels=("state",),
         meaning="Memory of this worker's GPU: used and total",
         remedy="Used nears total: lower NIGHTREAD_BATCH_SIZE, or see what else uses the card",
+    ),
+    # Of models.
+    Metric(
+        name="nightread_champion_changes",
+        kind="counter",
+        labels=("outcome",),
+        meaning="Times that this captioner took a new champion or shadow (taken), or could not (failed)",
+        remedy="failed grows: the old model works on; look for model_not_taken in the log, it names the reason",
+    ),
+    Metric(
+        name="nightread_shadow_studies",
+        kind="counter",
+        labels=("outcome",),
+        meaning="Studies that the model on trial reported, refused, or failed on; none of them is harmed by it",
+        remedy="failed grows: look for shadow_failed in the log; `nightread models shadow none` ends the trial",
+    ),
+    Metric(
+        name="nightread_trainings",
+        kind="counter",
+        labels=("outcome",),
+        meaning="Training runs that ended: trained (no more was asked), promoted, kept (not promoted) or failed",
+        remedy="kept: `nightread models show` tells which criteria were not met; failed: `nightread train --list`",
+    ),
+    Metric(
+        name="nightread_unlearnt_reports",
+        kind="gauge",
+        labels=(),
+        meaning="Verified or corrected reports that came since the last training run was asked for",
+        remedy="Beyond NIGHTREAD_TRAIN_AFTER: no `worker training` runs, or the last one failed",
     ),
     # Of `nightread up` alone.
     Metric(

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
 
 from db.records import ObjectState, RevisionState
-from worker.metric_names import METRICS, EventOutcome, Metric, Queue, Stage
+from worker.metric_names import METRICS, EventOutcome, Metric, Queue, ShadowOutcome, Stage, TrainingOutcome
 
 _OPEN = (ObjectState.PENDING, RevisionState.WAITING)  # states of work that was put off
 
@@ -31,6 +31,9 @@ class Metrics:
         self._dead = self.counter("nightread_dead")
         self._expired = self.counter("nightread_leases_expired")
         self._given_up = self.counter("nightread_given_up")
+        self._changes = self.counter("nightread_champion_changes")
+        self._shadowed = self.counter("nightread_shadow_studies")
+        self._trainings = self.counter("nightread_trainings")
         self._seconds = self._histogram("nightread_stage_seconds")
         self._sizes = self._histogram("nightread_batch_size")
 
@@ -60,6 +63,19 @@ class Metrics:
         """Work was failed because workers died over it; it counts as dead too."""
         self._given_up.labels(queue).inc(count)
         self._dead.labels(queue).inc(count)
+
+    def model_changed(self, *, taken: bool) -> None:
+        """A captioner took another model, or could not."""
+        self._changes.labels("taken" if taken else "failed").inc()
+
+    def shadowed(self, outcome: ShadowOutcome, count: int) -> None:
+        """A model on trial dealt with studies."""
+        if count:
+            self._shadowed.labels(outcome).inc(count)
+
+    def trained(self, outcome: TrainingOutcome) -> None:
+        """A training run ended."""
+        self._trainings.labels(outcome).inc()
 
     def batch(self, stage: Stage, size: int) -> None:
         """A stage took so many at once."""

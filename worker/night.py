@@ -2,8 +2,9 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,10 +12,15 @@ import click
 import structlog
 
 from pipeline.errors import NightreadError
-from worker.bootstrap import Site, local_run
-from worker.local import RunResult
+from worker.benches import caption_bench, shadow_bench
+from worker.bootstrap import DEPTH, Site, worker_name
+from worker.captioning import Bench, CaptionThread
+from worker.conversions import Conversions
+from worker.local import LocalRun, Progress, RunResult, Throughput
 from worker.page import write_page
+from worker.pool import ConverterPool
 from worker.settings import Settings
+from worker.shelf import Model
 from worker.terminal import DRAFT, balance_as_json, print_balance, print_json, progress_shown
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
@@ -23,7 +29,13 @@ log = structlog.get_logger()
 
 
 def run_night(
-    settings: Settings, *, page: Path | None, limit: int | None, quiet_seconds: float, as_json: bool
+    settings: Settings,
+    *,
+    page: Path | None,
+    limit: int | None,
+    quiet_seconds: float,
+    as_json: bool,
+    overlays: bool = False,
 ) -> int:
     """Run until nothing is left; print the balance; return the exit code."""
     site = Site(settings=settings)
@@ -35,7 +47,8 @@ def run_night(
     ):
         result = run.run()
     target = page or settings.home / "run.html"
-    write_page(site, result, began=began, target=target)
+    explaining = site.load_captioner() if overlays and not result.interrupted else None
+    write_page(site, result, began=began, target=target, explaining=explaining)
     _tell(result, target, as_json=as_json)
     return exit_code(result)
 
@@ -72,6 +85,69 @@ def exit_code(result: RunResult) -> int:
     failed = balance.objects["failed"] + balance.studies["failed"]
     deferred = any(reason.state == "waiting" for reason in (*balance.object_reasons, *balance.study_reasons))
     return FAILED if failed or deferred or result.stopped_by else DONE
+
+
+@contextmanager
+def local_run(
+    site: Site, *, limit: int | None, quiet_seconds: float, on_progress: Callable[[Progress], None]
+) -> Iterator[LocalRun]:
+    """A run that is ready to go, under the run lock."""
+    bucket = site.bucket  # before anything is made or started: a wrong source ends here
+    site.require_outside_source()
+    with site.ledger.run_lock("run"):
+        site.ledger.free_leases("run:")
+        site.ledger.hasten()
+        site.pin_pseudonyms()
+        owner = f"run:{worker_name()}"
+        model = site.adopt_model()
+        pool = _pool(site, model)
+        throughput, trial = Throughput(), Throughput()
+        try:
+            bench = caption_bench(site, model, owner)
+            bench = replace(bench, shadow=shadow_bench(site, bench, owner))
+            captions = _captions(bench, limit, throughput, trial)
+        except BaseException:
+            pool.close()
+            raise
+        conversions = Conversions(
+            site.ledger, pool, bucket=bucket.name, owner=owner, lease_seconds=site.settings.lease_seconds
+        )
+        try:
+            yield LocalRun(
+                ledger=site.ledger,
+                bucket=bucket,
+                conversions=conversions,
+                captions=captions,
+                throughput=throughput,
+                owner=owner,
+                quiet_seconds=quiet_seconds,
+                limit=limit,
+                on_progress=on_progress,
+                stop=threading.Event(),
+            )
+        finally:
+            _finish(site, bench, throughput)
+            if bench.shadow is not None:
+                _finish(site, bench.shadow, trial)
+
+
+def _pool(site: Site, model: Model) -> ConverterPool:
+    spec = replace(site.converter_spec, preprocessing=model.manifest.preprocessing)
+    return ConverterPool(spec, processes=site.settings.cores, depth=DEPTH)
+
+
+def _captions(bench: Bench, limit: int | None, throughput: Throughput, trial: Throughput) -> CaptionThread:
+    return CaptionThread(
+        bench,
+        limit=limit,
+        on_settled=lambda _, outcomes: throughput.count(len(outcomes)),
+        on_shadow=lambda _, studies: trial.count(studies),
+    )
+
+
+def _finish(site: Site, bench: Bench, throughput: Throughput) -> None:
+    timings = {"seconds": round(throughput.seconds, 3), "processes": site.settings.cores}
+    site.registry.finish_run(bench.run_id, studies=throughput.settled, timings=timings)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ Without clear text a page holds internal ids, views and texts; no UID, date, des
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,12 +26,16 @@ from pipeline.viewcache import ViewStore, open_view_cache
 from worker.bootstrap import Site
 from worker.code_version import code_version
 from worker.local import RunResult
+from worker.looks import Explaining
+from worker.page_looks import looks_of
 
 SHOWN = {"failed": 100, "skipped": 50, "waiting": 25, "reported": 200}  # in the page's order; the rest is in SQL
 
 
-def write_page(site: Site, result: RunResult, *, began: datetime, target: Path) -> None:
-    """Write the page of a run that ended.
+def write_page(
+    site: Site, result: RunResult, *, began: datetime, target: Path, explaining: Explaining | None = None
+) -> None:
+    """Write the page of a run that ended; `explaining` adds where the model looked, study by study.
 
     Raises:
         UsageError: the file cannot be written.
@@ -51,7 +56,7 @@ def write_page(site: Site, result: RunResult, *, began: datetime, target: Path) 
             study_reasons=_reasons(result.balance.study_reasons),
         ),
         throughput=result.throughput,
-        studies=_studies(site),
+        studies=_studies(site, explaining),
         studies_shown=sum(min(most, totals[state]) for state, most in SHOWN.items()),
         studies_total=sum(studies.values()),
     )
@@ -80,11 +85,12 @@ def _reasons(reasons: tuple[Reason, ...]) -> tuple[PageReason, ...]:
     return tuple(PageReason(state=item.state, reason=item.reason, count=item.count) for item in reasons)
 
 
-def _studies(site: Site) -> Iterator[PageStudy]:
+def _studies(site: Site, explaining: Explaining | None) -> Iterator[PageStudy]:
     cache = open_view_cache(site.views)
     for section, most in SHOWN.items():
         for entry in site.ledger.study_entries(section=section, limit=most):
-            yield _study(site, cache, entry)
+            study = _study(site, cache, entry)
+            yield replace(study, looks=looks_of(explaining, entry, study)) if explaining else study
 
 
 def _study(site: Site, cache: ViewStore, entry: StudyEntry) -> PageStudy:

@@ -23,8 +23,15 @@ log = structlog.get_logger()
 class PatientLedger(Ledger):
     """The ledger, settling with patience."""
 
-    def __init__(self, engine: Engine, *, patience_seconds: float, longest_pause: float = LONGEST_PAUSE) -> None:
-        super().__init__(engine)
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        patience_seconds: float,
+        longest_pause: float = LONGEST_PAUSE,
+        keeps_indications: bool = False,
+    ) -> None:
+        super().__init__(engine, keeps_indications=keeps_indications)
         self._retrying = Retrying(
             retry=retry_if_exception(_may_pass),
             wait=wait_random_exponential(multiplier=0.5, max=longest_pause),

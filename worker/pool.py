@@ -11,7 +11,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
@@ -19,6 +19,7 @@ import structlog
 
 from db.records import ObjectOutcome, ObjectState, ObjectWork
 from pipeline.errors import Unavailable
+from pipeline.study import Preprocessing
 from worker.converter import READY, ConverterSpec, serve
 from worker.retry import delay_after
 
@@ -91,6 +92,13 @@ class ConverterPool:
             converter.was_stalled = True
             converter.process.kill()
         return outcomes
+
+    def refit(self, preprocessing: Preprocessing) -> None:
+        """Make views like this of whatever is submitted from now on."""
+        self._spec = replace(self._spec, preprocessing=preprocessing)
+        for converter in self._converters:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # dead: its successor is made so
+                converter.pipe.send(preprocessing)
 
     def close(self) -> None:
         """End the processes; what they had in hand stays claimed and is freed with the leases."""

@@ -1,6 +1,8 @@
 """From a manifest and a loaded model to the facts that the database keeps of them."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from math import isfinite
+from typing import TYPE_CHECKING, Any
 
 from db.records import InferenceRunFact, ModelVersionFact
 from pipeline.manifest import (
@@ -28,9 +30,18 @@ def model_fact(manifest: Manifest) -> ModelVersionFact:
         preprocessing_sha256=preprocessing_sha256(manifest.preprocessing),
         training_manifest_sha256=canonical_sha256(manifest.training),
         git_commit=str(manifest.training.get("git_commit", "")),
-        metrics=manifest.metrics,
+        metrics=finite(manifest.metrics),
         license=manifest.licence,
     )
+
+
+def finite(value: Any) -> Any:
+    """The value with None for what is no finite number: JSON has no word for that, and PostgreSQL refuses one."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: finite(item) for name, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def run_fact(

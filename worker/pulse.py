@@ -39,7 +39,7 @@ class Pulse:
         beat_seconds: float = BEAT_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`name` is kind:host:pid; `detail` says what does not change, such as device and model."""
+        """`name` is kind:host:pid; `detail` says what hardly changes, such as device and model."""
         self.kind, self.name, self.stall_seconds = kind, name, stall_seconds
         self._engine, self._detail = engine, dict(detail)
         self._beat_seconds, self._clock = beat_seconds, clock
@@ -56,6 +56,11 @@ class Pulse:
         with self._lock:
             self._moved_at = self._clock()
             self._settled += settled
+
+    def tell(self, **detail: Any) -> None:
+        """What is said of this process from now on, beside what was said before."""
+        with self._lock:
+            self._detail |= detail
 
     def begin(self, what: str) -> None:
         """Something is in hand from now on, told in a word or two."""
@@ -121,13 +126,14 @@ class Pulse:
         with self._lock:
             still, settled = self._clock() - self._moved_at, self._settled
             age, now = self._clock() - self._started, self._in_hand[-1:]
+            detail = dict(self._detail)
         workers.tell(
             connection,
             name=self.name,
             kind=self.kind,
             age_seconds=age,
             settled=settled,
-            detail={**self._detail, "now": now[0] if now else "", "still_seconds": round(still, 1)},
+            detail={**detail, "now": now[0] if now else "", "still_seconds": round(still, 1)},
         )
 
     def _write(self, statement: Callable[[Connection], object]) -> None:

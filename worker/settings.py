@@ -9,7 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import UsageError
@@ -28,7 +36,20 @@ class Settings(BaseSettings):
     cache: str = Field(
         "", description="Folder or s3://bucket/prefix of converted views [default: views/ in the home folder]"
     )
-    model: str = Field("starter", description="Checkpoint folder, or `starter`")
+    model: str = Field(
+        "champion",
+        description="`champion` (the registry's), NAME@VERSION of it, or a checkpoint's shipped name or folder",
+    )
+    models: str = Field(
+        "", description="Folder or s3://bucket/prefix of published models [default: models/ in the home folder]"
+    )
+    promotion: Path | None = Field(
+        None, description="File of the criteria for promotion [default: the shipped one]"
+    )
+    train_after: NonNegativeInt = Field(
+        0, description="Verified reports since the last training run after which the next one starts; 0 is never"
+    )
+    train_config: str = Field("", description="TOML file on the training machine that scheduled runs train from")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs")
     batch_size: PositiveInt = Field(16, description="Studies that the model captions at once")
     processes: PositiveInt | None = Field(None, description="Converting processes [default: one per core]")
@@ -73,11 +94,22 @@ class Settings(BaseSettings):
     metrics_port: int = Field(
         0, ge=0, le=65535, description="Port of /metrics, /live and /ready; 0 is none; `up` uses the next ones too"
     )
+    rules: Path | None = Field(
+        None, description="YAML file of the site's rules: which images are skipped, preferred or kept for a model"
+    )
     clear_text: bool = Field(
         default=False, description="Store patient id, name and accession as they are, not as pseudonyms"
     )
     pseudonym_key: SecretStr = Field(
         SecretStr(""), description="Key of the pseudonyms [default: made once, kept in the home folder]"
+    )
+    indication: Literal["use", "keep", "off"] = Field(
+        "use",
+        description="Why studies were asked for: `use` it and erase it with the outcome, `keep` it, or `off`",
+    )
+    mask_text: bool = Field(
+        default=True,
+        description="Paint over text that was burned in near an image's borders, before a view is kept",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level to log")
 
@@ -88,8 +120,19 @@ class Settings(BaseSettings):
 
     @property
     def views(self) -> str:
-        """The place of the view cache: a folder or s3://bucket/prefix."""
-        return self.cache or str(self.home / "views")
+        """The place of the view cache: a folder or s3://bucket/prefix. Views with their text lie apart."""
+        place = self.cache or str(self.home / "views")
+        return place if self.mask_text else f"{place.rstrip('/')}/unmasked"
+
+    @property
+    def keeps_indications(self) -> bool:
+        """Whether indications stay in the ledger after their studies are done."""
+        return self.indication == "keep"
+
+    @property
+    def models_place(self) -> str:
+        """The place of published models: a folder or s3://bucket/prefix."""
+        return self.models or str(self.home / "models")
 
     @property
     def cores(self) -> int:

@@ -1,19 +1,24 @@
 """One study without the ledger: `nightread convert` writes its views, `nightread caption` prints its draft."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 from PIL import Image
 
-from pipeline.assembly import Assembly, Candidate, assemble, refusal
+from pipeline.assembly import Assembly, assemble, refusal
+from pipeline.background import first_known
 from pipeline.conversion import convert
-from pipeline.errors import NightreadError, Unavailable, UsageError
+from pipeline.errors import BadObject, NightreadError, Unavailable, UsageError
 from pipeline.manifest import Manifest
-from pipeline.study import Conversion, Converted, Outcome, Preprocessing, Reported, Study
+from pipeline.rules import Rules
+from pipeline.sidecar import is_sidecar, read_sidecar
+from pipeline.study import Background, Conversion, Converted, Preprocessing, Report, Reported, Study
 from worker.bootstrap import Site
+from worker.facts import candidate_of
+from worker.looks import Look, print_looks, require_empty, write_overlays
 from worker.settings import Settings
 from worker.terminal import DRAFT, print_json, print_report
 
@@ -22,10 +27,10 @@ DONE, FAILED = 0, 1
 
 def convert_path(settings: Settings, path: Path, out: Path) -> int:
     """Write a PNG for every file under `path` that is a radiograph; tell of every file what became of it."""
-    preprocessing = Site(settings=settings).manifest.preprocessing
+    site = Site(settings=settings)
     failed = False
-    for file in _files(path):
-        conversion = _convert(file, preprocessing)
+    for file in files_under(path):
+        conversion = convert_file(file, site.manifest.preprocessing, site.rules, masks_text=settings.mask_text)
         name = file.name if path.is_file() else str(file.relative_to(path))
         if isinstance(conversion, Converted):
             target = out / f"{name}.png"
@@ -38,11 +43,20 @@ def convert_path(settings: Settings, path: Path, out: Path) -> int:
     return FAILED if failed else DONE
 
 
-def caption_paths(settings: Settings, paths: Sequence[Path], *, as_json: bool) -> int:
-    """Caption the study that the files make together, and print the draft."""
+def caption_paths(
+    settings: Settings, paths: Sequence[Path], given: Background, *, as_json: bool, overlay: Path | None = None
+) -> int:
+    """Caption the study that the files make together, and print the draft. `given` comes before what they tell.
+
+    `overlay`: a folder, new or empty, for pictures of where the model looked.
+    """
+    if overlay:
+        require_empty(overlay)
     site = Site(settings=settings)
-    files = [file for path in paths for file in _files(path)]
-    conversions = [_convert(file, site.manifest.preprocessing) for file in files]
+    found = [file for path in paths for file in files_under(path)]
+    files = [file for file in found if not is_sidecar(file.name)]
+    wanted = site.manifest.preprocessing
+    conversions = [convert_file(file, wanted, site.rules, masks_text=settings.mask_text) for file in files]
     views = [conversion for conversion in conversions if isinstance(conversion, Converted)]
     for file, conversion in zip(files, conversions, strict=True):
         if not isinstance(conversion, Converted):
@@ -54,13 +68,50 @@ def caption_paths(settings: Settings, paths: Sequence[Path], *, as_json: bool) -
         )
     if not views:
         raise NightreadError(f"none of the {len(files)} files is an image that reports are made from; see above")
-    study = _choose(views, site.manifest)
-    (outcome,) = site.load_captioner().caption([study])
-    return _tell(outcome, site.manifest.title, as_json=as_json)
+    sidecars = _sidecars([file for file in found if is_sidecar(file.name)], *studies)
+    told = _told(given, [*sidecars, *(view.header.background for view in views)], settings, site.manifest)
+    study = replace(_choose(views, site.manifest), background=told)
+    captioner = site.load_captioner()
+    (outcome,) = captioner.caption([study])
+    if not isinstance(outcome, Reported):
+        raise NightreadError(outcome.reason)
+    looks = write_overlays(captioner, study, outcome.report, overlay) if overlay else None
+    _tell(outcome.report, site.manifest.title, looks, as_json=as_json)
+    return DONE
+
+
+def _sidecars(files: Sequence[Path], study: str) -> Iterator[Background]:
+    for file in files:
+        try:
+            with file.open("rb") as stream:
+                sidecar = read_sidecar(stream, size=file.stat().st_size)
+        except OSError as error:
+            raise Unavailable(f"{str(file)!r} cannot be read: {error.strerror}") from error
+        except BadObject as error:
+            raise BadObject(f"{file}: {error}") from error
+        if sidecar.study_instance_uid == study:
+            yield sidecar.background
+        else:
+            click.echo(f"nightread: {file}: of another study", err=True)
+
+
+def _told(given: Background, known: Sequence[Background], settings: Settings, manifest: Manifest) -> Background:
+    """What the model is told: what was typed, then what the files say as far as the site allows."""
+    if not manifest.accepts.background:
+        if given != Background():
+            click.echo(f"nightread: warning: {manifest.title} reads no indication, age or sex", err=True)
+        return Background()
+    if settings.indication == "off":
+        known = [replace(one, indication="") for one in known]
+    return first_known([given, *known])
 
 
 def _choose(views: list[Converted], manifest: Manifest) -> Study:
-    candidates = tuple(_candidate(index, view) for index, view in enumerate(views))
+    now = datetime.now(UTC)
+    candidates = tuple(
+        candidate_of(view.header, id=index, last_modified=now, sha256=view.sha256)
+        for index, view in enumerate(views)
+    )
     assembly = assemble(candidates, manifest.accepts, label=manifest.title)
     if reason := refusal(candidates, assembly, manifest.accepts, label=manifest.title):
         raise NightreadError(reason)
@@ -74,34 +125,36 @@ def _study(views: list[Converted], assembly: Assembly) -> Study:
     return Study(key=0, frontal=frontal, lateral=lateral)
 
 
-def _tell(outcome: Outcome, model: str, *, as_json: bool) -> int:
-    if not isinstance(outcome, Reported):
-        raise NightreadError(outcome.reason)
-    report = outcome.report
+def _tell(report: Report, model: str, looks: list[Look] | None, *, as_json: bool) -> None:
     if as_json:
-        print_json({"notice": DRAFT, "model": model, **asdict(report)})
-    else:
-        print_report(
-            heading="Draft report",
-            findings=report.findings,
-            impression=report.impression,
-            confidence=report.confidence,
-            model=model,
-        )
-    return DONE
+        told = {"notice": DRAFT, "model": model, **asdict(report)}
+        print_json(told if looks is None else told | {"overlays": [asdict(look) for look in looks]})
+        return
+    print_report(
+        heading="Draft report",
+        findings=report.findings,
+        impression=report.impression,
+        confidence=report.confidence,
+        model=model,
+    )
+    if looks is not None:
+        print_looks(looks)
 
 
-def _files(path: Path) -> Iterator[Path]:
+def files_under(path: Path) -> Iterator[Path]:
+    """The file itself, or all files under a folder, by name."""
     if path.is_file():
         yield path
     else:
         yield from (file for file in sorted(path.rglob("*")) if file.is_file())
 
 
-def _convert(file: Path, preprocessing: Preprocessing) -> Conversion:
+def convert_file(file: Path, preprocessing: Preprocessing, rules: Rules, *, masks_text: bool = True) -> Conversion:
+    """Convert one file; Unavailable where the disk does not give it."""
     try:
         with file.open("rb") as stream:
-            return convert(stream, size=file.stat().st_size, preprocessing=preprocessing)
+            size = file.stat().st_size
+            return convert(stream, size=size, preprocessing=preprocessing, rules=rules, masks_text=masks_text)
     except OSError as error:
         raise Unavailable(f"{str(file)!r} cannot be read: {error.strerror}") from error
 
@@ -112,19 +165,3 @@ def _save(conversion: Converted, target: Path) -> None:
         Image.fromarray(conversion.view.pixels).save(target)
     except OSError as error:
         raise Unavailable(f"{str(target)!r} cannot be written: {error.strerror}; give another --out") from error
-
-
-def _candidate(index: int, view: Converted) -> Candidate:
-    header = view.header
-    return Candidate(
-        id=index,
-        sop_instance_uid=header.sop_instance_uid,
-        projection=header.projection,
-        projection_source=header.projection_source,
-        rows=header.rows or 0,
-        columns=header.columns or 0,
-        body_part_examined=header.body_part_examined,
-        modality=header.modality,
-        last_modified=datetime.now(UTC),
-        sha256=view.sha256,
-    )

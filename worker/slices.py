@@ -12,6 +12,7 @@ import structlog
 from db.ledger import Ledger
 from db.release import Patience
 from db.scans import Scans
+from db.trainings import Trainings
 from pipeline.bucket import Bucket
 from worker.captioning import Captioning
 from worker.conversions import Conversions
@@ -108,6 +109,22 @@ class ScanSlice:
         if done is not None and done.missed:
             self.metrics.missed_events(done.missed)
             log.warning("events_missed", objects=done.missed)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScheduleSlice:
+    """Ask for a training run once enough reports were verified or corrected since the last one."""
+
+    trainings: Trainings
+    config: str
+    after: int  # reports
+    actor: str
+
+    def __call__(self) -> None:
+        """Do it; the sweep tells the training workers."""
+        run_id = self.trainings.request_due(self.config, after=self.after, actor=self.actor)
+        if run_id is not None:
+            log.info("training_asked", run=run_id, config=self.config)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,45 +7,42 @@ was claimed in the ledger and gives outcomes to settle there; none raises for wh
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from db.ledger import Ledger
 from db.records import (
-    FindingFact,
-    InputFact,
-    InstanceFact,
     InstanceRow,
     Lane,
     ListedObject,
     ObjectOutcome,
     ObjectState,
     ObjectWork,
-    ReportFact,
     RevisionOutcome,
     RevisionState,
     RevisionWork,
-    StudyFact,
 )
-from pipeline.assembly import Assembly, Candidate, assemble, refusal
+from pipeline.assembly import Assembly, assemble, refusal
 from pipeline.bucket import Bucket
 from pipeline.conversion import convert
 from pipeline.errors import BadObject, NightreadError, NotForUs, ObjectChanged, Unavailable
 from pipeline.manifest import Accepts
+from pipeline.rules import NO_RULES, Rules
+from pipeline.sidecar import is_sidecar, read_sidecar
 from pipeline.study import (
+    Background,
+    Conversion,
     Converted,
     Dead,
-    Header,
     ObjectRef,
     Outcome,
     Pixels,
     Preprocessing,
-    Projection,
-    Report,
     Reported,
     RetryLater,
     Skipped,
     Study,
 )
+from worker import facts
 from worker.pseudonyms import Pseudonyms
 from worker.retry import Fate, delay_after, fate_of
 from worker.triage import Triage
@@ -77,6 +74,7 @@ class Prepared:
     work: RevisionWork
     study: Study
     assembly: Assembly
+    told: dict[str, str | float]  # what the model is told beside its views, named as a report keeps it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +86,9 @@ class Desk:
     preprocessing: Preprocessing
     pseudonyms: Pseudonyms
     triage: Triage
+    takes_indication: bool = True  # else no free text is stored or told to a model
+    rules: Rules = NO_RULES  # the site's
+    masks_text: bool = True  # burned in near an image's borders
 
 
 def intake(ledger: Ledger, bucket: Bucket, on_page: Callable[[int, int], None]) -> int:
@@ -112,7 +113,9 @@ def convert_object(desk: Desk, work: ObjectWork) -> ObjectOutcome:
         return ObjectOutcome(object_id=work.object_id, state=ObjectState.SKIPPED, reason=reason)
     try:
         with desk.bucket.open(_ref(work)) as stream:
-            conversion = convert(stream, size=work.size, preprocessing=desk.preprocessing)
+            if is_sidecar(work.key):
+                return _take_sidecar(desk, work, stream)
+            conversion = _convert(desk, stream, work.size)
         if isinstance(conversion, Converted):
             desk.cache.put(conversion.sha256, desk.preprocessing, conversion.view.pixels)
     except ObjectChanged:
@@ -120,22 +123,51 @@ def convert_object(desk: Desk, work: ObjectWork) -> ObjectOutcome:
         return ObjectOutcome(object_id=work.object_id, state=ObjectState.GONE, reason=reason)
     except NightreadError as error:
         return _refused_by(work, error)
-    lane = desk.triage.lane(work.key, work.last_modified, datetime.now(UTC))
+    return _converted(desk, work, conversion)
+
+
+def _convert(desk: Desk, stream: BinaryIO, size: int) -> Conversion:
+    return convert(
+        stream,
+        size=size,
+        preprocessing=desk.preprocessing,
+        rules=desk.rules,
+        masks_text=desk.masks_text,
+    )
+
+
+def _converted(desk: Desk, work: ObjectWork, conversion: Conversion) -> ObjectOutcome:
+    lane = _lane(desk, work)
     if isinstance(conversion, Converted):
         return ObjectOutcome(
             object_id=work.object_id,
             state=ObjectState.CONVERTED,
-            study=_study_fact(conversion.header, desk.pseudonyms, lane),
-            instance=_instance_fact(conversion.header, conversion.sha256, conversion.view.notes),
+            study=facts.study_fact(conversion.header, desk.pseudonyms, lane),
+            instance=facts.converted_instance(conversion, with_indication=desk.takes_indication),
         )
     header = conversion.header
     return ObjectOutcome(
         object_id=work.object_id,
         state=ObjectState.FAILED if conversion.failed else ObjectState.SKIPPED,
         reason=conversion.reason,
-        study=_study_fact(header, desk.pseudonyms, lane) if header else None,
-        instance=_instance_fact(header, None, ()) if header else None,
+        study=facts.study_fact(header, desk.pseudonyms, lane) if header else None,
+        instance=facts.refused_instance(header) if header else None,
     )
+
+
+def _take_sidecar(desk: Desk, work: ObjectWork, stream: BinaryIO) -> ObjectOutcome:
+    sidecar = read_sidecar(stream, size=work.size)
+    return ObjectOutcome(
+        object_id=work.object_id,
+        state=ObjectState.SKIPPED,
+        reason="a sidecar: it tells of its study, and is no image",
+        study=facts.sidecar_study(sidecar, _lane(desk, work)),
+        instance=facts.sidecar_instance(sidecar, with_indication=desk.takes_indication),
+    )
+
+
+def _lane(desk: Desk, work: ObjectWork) -> Lane:
+    return desk.triage.lane(work.key, work.last_modified, datetime.now(UTC))
 
 
 def _refused_by(work: ObjectWork, error: NightreadError) -> ObjectOutcome:
@@ -151,7 +183,7 @@ def _refused_by(work: ObjectWork, error: NightreadError) -> ObjectOutcome:
 
 def prepare(desk: Desk, work: RevisionWork, *, accepts: Accepts, model: str) -> Prepared | RevisionOutcome:
     """Choose a revision's views and load them; a study the model does not accept is settled here."""
-    candidates = tuple(_candidate(instance) for instance in work.instances)
+    candidates = tuple(facts.candidate(instance) for instance in work.instances)
     assembly = assemble(candidates, accepts, label=model)
     if reason := refusal(candidates, assembly, accepts, label=model):
         return RevisionOutcome(revision_id=work.revision_id, state=RevisionState.SKIPPED, reason=reason)
@@ -163,10 +195,14 @@ def prepare(desk: Desk, work: RevisionWork, *, accepts: Accepts, model: str) -> 
         )
     except NightreadError as error:
         return _ended_by(work, error)
+    background = Background()
+    if accepts.background:
+        background = facts.background(work.background, with_indication=desk.takes_indication)
     return Prepared(
         work=work,
-        study=Study(key=work.revision_id, frontal=frontal, lateral=lateral),
+        study=Study(key=work.revision_id, frontal=frontal, lateral=lateral, background=background),
         assembly=assembly,
+        told=facts.named(background, desk.pseudonyms),
     )
 
 
@@ -182,7 +218,7 @@ def _settled(prepared: Prepared, outcome: Outcome) -> RevisionOutcome:
             return RevisionOutcome(
                 revision_id=prepared.work.revision_id,
                 state=RevisionState.REPORTED,
-                report=_report_fact(report, prepared.assembly),
+                report=facts.report_fact(report, prepared.assembly, told=prepared.told),
             )
         case Skipped(reason=reason):
             return RevisionOutcome(revision_id=outcome.key, state=RevisionState.SKIPPED, reason=reason)
@@ -221,7 +257,7 @@ def _load(desk: Desk, instance: InstanceRow) -> Pixels:
         raise Unavailable(f"{lost}, and the object is of another source; run with that source again")
     try:
         with desk.bucket.open(_ref(instance)) as stream:
-            conversion = convert(stream, size=instance.size, preprocessing=desk.preprocessing)
+            conversion = _convert(desk, stream, instance.size)
     except ObjectChanged as error:
         raise BadObject(f"{lost}, and the object was deleted or replaced since it was converted") from error
     if not isinstance(conversion, Converted):
@@ -234,64 +270,3 @@ def _load(desk: Desk, instance: InstanceRow) -> Pixels:
 
 def _ref(item: ObjectWork | InstanceRow) -> ObjectRef:
     return ObjectRef(key=item.key, etag=item.etag, size=item.size, last_modified=item.last_modified)
-
-
-def _candidate(instance: InstanceRow) -> Candidate:
-    return Candidate(
-        id=instance.instance_id,
-        sop_instance_uid=instance.sop_instance_uid,
-        projection=Projection(instance.projection),
-        projection_source=instance.projection_source,
-        rows=instance.rows,
-        columns=instance.columns,
-        body_part_examined=instance.body_part_examined,
-        modality=instance.modality,
-        last_modified=instance.last_modified,
-        sha256=instance.sha256,
-    )
-
-
-def _study_fact(header: Header, pseudonyms: Pseudonyms, lane: Lane) -> StudyFact:
-    return StudyFact(
-        study_instance_uid=header.study_instance_uid,
-        study_date=header.study_date,
-        modality=header.modality,
-        study_description=header.study_description,
-        patient_id=pseudonyms("patient_id", header.patient_id),
-        patient_name=pseudonyms("patient_name", header.patient_name),
-        accession_number=pseudonyms("accession_number", header.accession_number),
-        lane=lane,
-    )
-
-
-def _instance_fact(header: Header, sha256: str | None, notes: tuple[str, ...]) -> InstanceFact:
-    return InstanceFact(
-        sop_instance_uid=header.sop_instance_uid,
-        sop_class_uid=header.sop_class_uid,
-        series_instance_uid=header.series_instance_uid,
-        transfer_syntax_uid=header.transfer_syntax_uid,
-        photometric_interpretation=header.photometric_interpretation,
-        rows=header.rows,
-        columns=header.columns,
-        body_part_examined=header.body_part_examined,
-        projection=header.projection.value,
-        projection_source=header.projection_source,
-        sha256=sha256,
-        notes=notes,
-    )
-
-
-def _report_fact(report: Report, assembly: Assembly) -> ReportFact:
-    return ReportFact(
-        findings=report.findings,
-        impression=report.impression,
-        confidence=report.confidence,
-        statements=tuple(
-            FindingFact(label=item.label, polarity=item.polarity.value, sentence=item.sentence)
-            for item in report.statements
-        ),
-        inputs=tuple(
-            InputFact(instance_id=choice.id, used=choice.used, reason=choice.reason) for choice in assembly.choices
-        ),
-        concepts=report.concepts,
-    )
