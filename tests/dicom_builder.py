@@ -16,6 +16,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from pipeline.conversion import convert
+from pipeline.rules import NO_RULES, Rules
 from pipeline.study import Conversion, Converted, Preprocessing, Refused, View
 
 CR_IMAGE = "1.2.840.10008.5.1.4.1.1.1"
@@ -108,10 +109,12 @@ def item(**elements: Any) -> Sequence:
     return Sequence([dataset])
 
 
-def convert_bytes(content: bytes, *, height: int = 16, width: int = 16, fit: str = "squash") -> Conversion:
+def convert_bytes(
+    content: bytes, *, height: int = 16, width: int = 16, fit: str = "squash", rules: Rules = NO_RULES
+) -> Conversion:
     """Convert an object held in memory."""
     preprocessing = Preprocessing(height=height, width=width, fit=fit)
-    return convert(io.BytesIO(content), size=len(content), preprocessing=preprocessing)
+    return convert(io.BytesIO(content), size=len(content), preprocessing=preprocessing, rules=rules)
 
 
 def converted(content: bytes, **preprocessing: Any) -> Converted:

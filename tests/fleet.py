@@ -110,7 +110,7 @@ class Fleet:
         module: str = "worker",
     ) -> Member:
         """Start `nightread …`; `within` is a command that it runs under, `module` stands in for the program."""
-        log = self.home / f"{len(self.members):02}-{'-'.join(arguments)}.log"
+        log = self.home / f"{len(self.members):02}-{'-'.join(arguments).replace('/', '_')[:80]}.log"
         with log.open("wb") as out:
             process = subprocess.Popen(
                 [*within, sys.executable, "-m", module, *arguments],

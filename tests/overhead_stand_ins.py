@@ -102,7 +102,7 @@ def instant_bench(site: Site, _spec: object, owner: str, **given: Any) -> Bench:
 def instant_prepare(_desk: object, work: RevisionWork, **_given: object) -> Prepared:
     """No view is loaded."""
     study = Study(key=work.revision_id, frontal=None, lateral=None)
-    return Prepared(work=work, study=study, assembly=None)  # type: ignore[arg-type]
+    return Prepared(work=work, study=study, assembly=None, told={})  # type: ignore[arg-type]
 
 
 def instant_caption(_captioner: object, batch: Sequence[Prepared]) -> list[RevisionOutcome]:

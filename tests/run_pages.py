@@ -10,12 +10,14 @@ from pipeline.anatomy import Anatomy, invent
 from pipeline.exports.run_page import (
     PageBalance,
     PageInput,
+    PageLook,
     PageModel,
     PageReason,
     PageStudy,
     PageView,
     RunPage,
 )
+from pipeline.overlay import paint
 from pipeline.phantom import radiograph
 from pipeline.study import Finding, Pixels, Polarity
 
@@ -135,6 +137,7 @@ def _report(n: int, size: int, *, clear_text: bool) -> PageStudy:
         impression=impression,
         confidence=-0.31 - 0.02 * n,
         statements=_statements(anatomy),
+        looks=_looks(n, anatomy, size, views),
         inputs=(_input(200 + 3 * n), _input(201 + 3 * n), _input(202 + 3 * n, used=False)),
         model="starter 1",
         created_at=START + timedelta(seconds=30 + 4 * n),
@@ -147,6 +150,26 @@ def _statements(anatomy: Anatomy) -> tuple[Finding, ...]:
     absent = Finding(label="pneumothorax", polarity=Polarity.ABSENT, sentence="No pneumothorax.")
     unsure = Finding(label="atelectasis", polarity=Polarity.UNCERTAIN, sentence="Possible atelectasis.")
     return (*present, absent, *((unsure,) if len(present) > 1 else ()))
+
+
+def _looks(n: int, anatomy: Anatomy, size: int, views: tuple[str, ...]) -> tuple[PageLook, ...]:
+    """A spot somewhere for each finding, of half the reports."""
+    found = [] if n % 2 else list(anatomy.words())
+    y, x = np.mgrid[:size, :size] / size
+    return tuple(
+        PageLook(
+            sentence=SAID[word],
+            label=word.capitalize(),
+            pictures={
+                label: paint(
+                    _thumbnail(n, label, size),
+                    np.exp(-((x - 0.35 - 0.1 * at) ** 2 + (y - 0.6) ** 2) / 0.02).astype(np.float32),
+                )
+                for label in views
+            },
+        )
+        for at, word in enumerate(found)
+    )
 
 
 def _views(seed: int, size: int, labels: tuple[str, ...]) -> tuple[PageView, ...]:

@@ -99,7 +99,7 @@ def test_another_run_on_the_same_database(night: Night) -> None:
 
 @pytest.fixture
 def copied_model(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(ROOT / "pipeline" / "starter", tmp_path / "model"))
+    return Path(shutil.copytree(ROOT / "pipeline" / "checkpoints" / "champion", tmp_path / "model"))
 
 
 def test_a_checkpoint_whose_checksum_is_off(night: Night, copied_model: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_checkpoint_whose_checksum_is_off(night: Night, copied_model: Path) ->
 
 
 def test_no_checkpoint(night: Night, tmp_path: Path) -> None:
-    assert str(tmp_path / "none") in _fails(night, "--model", str(tmp_path / "none"))
+    assert str(tmp_path / "none") in _fails(night, "--model", str(tmp_path / "none"), code=2)
 
 
 def test_cuda_where_there_is_none(night: Night) -> None:

@@ -22,7 +22,7 @@ WRONG_BROKERS = {
     "vhost": "amqp://nightread:nightread@127.0.0.1:{port}/elsewhere",
 }
 COMMANDS = [("up",), ("intake",), ("worker", "convert"), ("worker", "caption"), ("beat",)]
-STARTER = Path(__file__).parents[2] / "pipeline" / "starter"
+CHAMPION = Path(__file__).parents[2] / "pipeline" / "checkpoints" / "champion"
 
 
 @pytest.fixture
@@ -108,8 +108,8 @@ def test_two_workers_with_different_files_under_one_version(busy_fleet: Fleet, t
 
 
 def altered_model(folder: Path) -> Path:
-    """The starter with one weight changed, under the same name and version."""
-    shutil.copytree(STARTER, folder)
+    """The champion with one weight changed, under the same name and version."""
+    shutil.copytree(CHAMPION, folder)
     weights = folder / "model.safetensors"
     changed = bytearray(weights.read_bytes())
     changed[-1] ^= 1

@@ -14,9 +14,11 @@ from pathlib import Path
 from db.release import Patience
 from tests.archives import shadow
 from tests.dx import DxTags, enlarge, write_dx
-from worker.bootstrap import DEPTH, Site, caption_bench, local_run
+from worker.benches import caption_bench
+from worker.bootstrap import DEPTH, Site
 from worker.captioning import CaptionThread
 from worker.conversions import Conversions
+from worker.night import local_run
 from worker.pool import ConverterPool
 from worker.settings import load_settings
 from worker.steps import intake
@@ -50,8 +52,8 @@ def convert_alone(site: Site) -> float:
 def caption_alone(site: Site) -> float:
     """Seconds from released studies to reports, the views in the cache."""
     began = time.monotonic()
-    bench = caption_bench(site, site.converter_spec, OWNER)
-    captions = CaptionThread(bench, limit=None, on_settled=lambda _: None)
+    bench = caption_bench(site, site.adopt_model(), OWNER)
+    captions = CaptionThread(bench, limit=None, on_settled=lambda _bench, _outcomes: None)
     captions.start()
     captions.drain()
     captions.wait()

@@ -1,94 +1,30 @@
-"""What back-fills and operators' wishes promise, on any engine."""
+"""What back-fills promise, on any engine."""
 
-from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from threading import Barrier, Thread
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
-from db import backfills, wishes
-from db.backfills import BackfillEntry, Selection, SelectionCount
+from db import backfills
+from db.backfills import Selection, SelectionCount
 from db.engine import reading, writing
-from db.feeding import Fed, feed
+from db.feeding import Fed
 from db.pace import Pace, Window
-from db.records import Lane, ObjectState, RevisionOutcome, RevisionState
-from tests.conformance.ledger_world import OWNER, World, model_fact, refused, reported
-
-FREE = Pace(per_hour=None, window=None)
-ALL = Selection()
-
-
-def archive(world: World, studies: int = 6) -> None:
-    """Studies s1, s2 … that the world's model has reported."""
-    world.convert(**{f"s{number}": [f"s{number}/a"] for number in range(1, studies + 1)})
-    world.release()
-    world.report_all()
-
-
-def newer(world: World) -> int:
-    """The next model version."""
-    return world.registry.register_model(model_fact(version="2", weights="better"))
-
-
-def start(
-    world: World, model: int, *, selection: Selection = ALL, pace: Pace = FREE, named: Sequence[int] = ()
-) -> int:
-    """A running back-fill."""
-    with writing(world.engine) as connection:
-        return backfills.start(connection, selection, model_version_id=model, pace=pace, actor="ann", named=named)
-
-
-def fed(world: World, model: int, **limits: int) -> Fed:
-    """One slice."""
-    with writing(world.engine) as connection:
-        return feed(connection, model_version_id=model, actor="beat:1", **limits)
-
-
-def entry(world: World, backfill_id: int) -> BackfillEntry:
-    """A back-fill as it stands."""
-    with reading(world.engine) as connection:
-        (found,) = backfills.entries(connection, backfill_id=backfill_id)
-    return found
-
-
-def counted(world: World, model: int, selection: Selection = ALL, named: Sequence[int] = ()) -> SelectionCount:
-    """What a dry run tells."""
-    with reading(world.engine) as connection:
-        return backfills.count(connection, selection, model_version_id=model, named=named)
-
-
-def waiting(world: World) -> list[str]:
-    """The studies in line, in the order of their ids."""
-    query = (
-        "SELECT s.study_instance_uid FROM study s JOIN study_revision r ON r.study_id = s.id"
-        " WHERE r.state = 'waiting' ORDER BY s.id"
-    )
-    return [row[0] for row in world.rows(query)]
-
-
-def study_id(world: World, uid: str) -> int:
-    """The ledger's id of a study."""
-    return int(world.one(f"SELECT id FROM study WHERE study_instance_uid = '{uid}'"))
-
-
-def back_date(world: World, seconds: float, backfill_id: int) -> None:
-    """The back-fill was fed so many seconds earlier."""
-    past = datetime.now(UTC) - timedelta(seconds=seconds)
-    _write(
-        world, f"UPDATE backfill SET fed_at = '{past:%Y-%m-%d %H:%M:%S.%f}{_zone(world)}' WHERE id = {backfill_id}"
-    )
-
-
-def _zone(world: World) -> str:
-    return "+00" if world.engine.dialect.name == "postgresql" else ""
-
-
-def _write(world: World, statement: str) -> None:
-    with writing(world.engine) as connection:
-        connection.execute(text(statement))
+from db.records import ObjectState, RevisionOutcome, RevisionState
+from tests.conformance.backfill_world import (
+    archive,
+    back_date,
+    counted,
+    entry,
+    fed,
+    newer,
+    start,
+    study_id,
+    waiting,
+    write,
+)
+from tests.conformance.ledger_world import OWNER, World, refused, reported
 
 
 class SelectionTests:
@@ -100,7 +36,7 @@ class SelectionTests:
         assert counted(world, world.model_version_id) == SelectionCount(selected=6, to_queue=0, seen=6, waiting=0)
         assert counted(world, model) == SelectionCount(selected=6, to_queue=6, seen=0, waiting=0)
         assert counted(world, backfills.NO_MODEL).to_queue == 6
-        _write(world, "UPDATE study_revision SET model_version_id = NULL")
+        write(world, "UPDATE study_revision SET model_version_id = NULL")
         assert counted(world, model).to_queue == 6
 
     def test_a_skip_and_a_failure_are_queued_and_a_study_without_image_is_not(self, world: World) -> None:
@@ -123,8 +59,8 @@ class SelectionTests:
     def test_dates_and_modalities_choose(self, world: World) -> None:
         archive(world)
         for number, day in enumerate(("2020-01-01", "2020-06-30", "2020-07-01"), 1):
-            _write(world, f"UPDATE study SET study_date = '{day}' WHERE study_instance_uid = 's{number}'")
-        _write(world, "UPDATE study SET study_date = NULL, modality = 'CR' WHERE study_instance_uid = 's4'")
+            write(world, f"UPDATE study SET study_date = '{day}' WHERE study_instance_uid = 's{number}'")
+        write(world, "UPDATE study SET study_date = NULL, modality = 'CR' WHERE study_instance_uid = 's4'")
         model = newer(world)
         half = Selection(first_date=date(2020, 1, 1), last_date=date(2020, 6, 30))
         assert counted(world, model, half).to_queue == 2
@@ -168,7 +104,7 @@ class FeedingTests:
 
     def test_studies_are_queued_in_the_backfill_lane_as_if_new(self, world: World) -> None:
         archive(world, 1)
-        _write(world, "UPDATE study_revision SET attempts = 3, crashes = 2, reason = 'old', queued_at = NULL")
+        write(world, "UPDATE study_revision SET attempts = 3, crashes = 2, reason = 'old', queued_at = NULL")
         model = newer(world)
         start(world, model)
         fed(world, model)
@@ -191,7 +127,7 @@ class FeedingTests:
 
     def test_a_walk_past_studies_that_are_not_meant_is_bounded_and_goes_on(self, world: World) -> None:
         archive(world)
-        _write(world, "UPDATE study SET modality = 'CR' WHERE study_instance_uid = 's6'")
+        write(world, "UPDATE study SET modality = 'CR' WHERE study_instance_uid = 's6'")
         model = newer(world)
         start(world, model, selection=Selection(modalities=("CR",)))
         told = [fed(world, model, walk=2) for _ in range(4)]
@@ -267,7 +203,7 @@ class FeedingTests:
         mine = start(world, model, pace=Pace(per_hour=None, window=Window(start=0, end=1439)))
         _turned(world, backfills.pause, mine)
         _turned(world, backfills.resume, mine)
-        _write(world, "UPDATE backfill SET \"window\" = ''")
+        write(world, "UPDATE backfill SET \"window\" = ''")
         fed(world, model)
         events = "SELECT actor, action FROM audit_event WHERE entity = 'backfill' ORDER BY id"
         assert world.rows(events) == [
@@ -303,79 +239,6 @@ class FeedingTests:
         with world.statements() as sent:
             assert fed(world, model, walk=20, limit=30).queued == studies
         assert len(sent) == 5 + (studies < 20)  # the last is the finish in the audit
-
-
-class RecaptionTests:
-    """What people see of a study that goes to a model again."""
-
-    def test_the_report_stays_current_until_the_next_one(self, world: World) -> None:
-        archive(world, 1)
-        model = newer(world)
-        start(world, model)
-        fed(world, model)
-        assert world.rows("SELECT findings, status FROM latest_report") == [("The lungs are clear.", "draft")]
-        assert world.rows("SELECT state FROM study_status") == [("waiting",)]
-        (work,) = world.take()
-        replace(world, model_version_id=model).settle(reported(work, findings="A new nodule."))
-        assert world.rows("SELECT findings, model_version FROM latest_report") == [("A new nodule.", "2")]
-        assert world.rows("SELECT status FROM report ORDER BY id") == [("superseded",), ("draft",)]
-        assert world.rows("SELECT state FROM study_status") == [("reported",)]
-
-    def test_a_failure_tells_its_reason_beside_the_old_report_and_can_be_retried(self, world: World) -> None:
-        archive(world, 1)
-        model = newer(world)
-        start(world, model)
-        fed(world, model)
-        (work,) = world.take()
-        failed = RevisionOutcome(revision_id=work.revision_id, state=RevisionState.FAILED, reason="memory")
-        replace(world, model_version_id=model).settle(failed)
-        assert world.rows("SELECT state, reason FROM study_status") == [("failed", "memory")]
-        assert world.rows("SELECT findings, model_version FROM latest_report") == [("The lungs are clear.", "1")]
-        (shown,) = world.ledger.study_entries()
-        assert (shown.state, shown.reason) == ("failed", "memory")
-        assert shown.report is not None
-        assert shown.report.model_version == "1"
-        assert [item.used for item in shown.inputs] == [True]
-        assert [(item.kind, item.reason) for item in world.ledger.failures(10)] == [("study", "memory")]
-        assert world.ledger.balance().studies["failed"] == 1
-        assert counted(world, model).to_queue == 0  # this model has had its try; an operator may ask again
-        assert world.ledger.retry(what="studies") == 1
-        assert world.rows("SELECT lane, state FROM study_revision") == [("backfill", "waiting")]
-
-    def test_a_late_image_supersedes_what_waits_for_the_back_fill(self, world: World) -> None:
-        archive(world, 1)
-        model = newer(world)
-        start(world, model)
-        fed(world, model)
-        world.convert(s1=["s1/late"])
-        world.release()
-        assert world.rows("SELECT state FROM study_revision ORDER BY id") == [("superseded",), ("waiting",)]
-        assert world.one("SELECT count(*) FROM latest_report") == 1
-
-
-class WishTests:
-    """Take this one now."""
-
-    def test_a_study_with_news_is_asked_for_and_the_others_are_told(self, world: World) -> None:
-        archive(world, 1)
-        world.convert(s2=["s2/a"])
-        with writing(world.engine) as connection:
-            wish = wishes.release_now(connection, ["s9", "s2", "s1", "s9"], lane=None, actor="ann")
-        assert (wish.asked, wish.settled, wish.unknown) == (1, 1, ("s9",))
-        asked = "SELECT study_instance_uid FROM study WHERE release_asked_at IS NOT NULL"
-        assert world.rows(asked) == [("s2",)]
-        assert set(world.rows("SELECT lane FROM study")) == {("routine",)}
-        events = "SELECT actor, entity_id FROM audit_event WHERE action = 'release asked' ORDER BY entity_id"
-        assert world.rows(events) == [("ann", study_id(world, "s1")), ("ann", study_id(world, "s2"))]
-
-    def test_a_lane_moves_the_study_and_what_waits_of_it(self, world: World) -> None:
-        archive(world, 2)
-        world.convert(s3=["s3/a"])
-        world.release()
-        with writing(world.engine) as connection:
-            wishes.release_now(connection, ["s1", "s3"], lane=Lane.URGENT, actor="ann")
-        lanes = "SELECT s.lane, r.lane FROM study s JOIN study_revision r ON r.study_id = s.id ORDER BY s.id"
-        assert world.rows(lanes) == [("urgent", "routine"), ("routine", "routine"), ("urgent", "urgent")]
 
 
 def _turned(world: World, turn: Any, backfill_id: int) -> None:

@@ -76,6 +76,8 @@ def instance_fact(sop: str, *, content: str | None = None, projection: str = "fr
         projection_source="ViewPosition",
         sha256=digest(content if content is not None else sop),
         notes=("no window: 0.5–99.5 percentile",),
+        projection_confidence=0.93,
+        standing={"beam": "PA", "models": ["champion"]},
     )
 
 

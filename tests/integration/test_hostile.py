@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[2]
 CONVERTED = {
     "10000 frames of a small image",
     "2147483647 compressed frames",
+    "100000 frames of a compressed image",
+    "a deflated frame that grows",  # no further than its image's size
     "nesting of 400",
     "pixels of 4 GB",
     "a JPEG frame of 8000×8000",

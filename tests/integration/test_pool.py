@@ -2,19 +2,18 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from db.records import ObjectOutcome, ObjectState, ObjectWork
+from db.records import ObjectState, ObjectWork
 from pipeline.bucket import open_bucket
 from pipeline.errors import Unavailable
 from pipeline.study import Preprocessing
 from tests.archives import write_studies
+from tests.handed_work import collect, work_on
 from worker.converter import ConverterSpec
 from worker.pool import ConverterPool
 from worker.triage import Triage
@@ -30,6 +29,7 @@ def spec(tmp_path: Path) -> ConverterSpec:
         preprocessing=Preprocessing(height=64, width=64, fit="squash"),
         pseudonym_key=b"test",
         triage=Triage(),
+        takes_indication=True,
         object_seconds=10,
         object_memory=800_000_000,
     )
@@ -44,27 +44,7 @@ def pool(spec: ConverterSpec) -> Iterator[ConverterPool]:
 
 def _work(spec: ConverterSpec, attempts: int = 0) -> list[ObjectWork]:
     bucket = open_bucket(spec.source)
-    return [
-        ObjectWork(
-            object_id=number,
-            bucket=bucket.name,
-            key=ref.key,
-            etag=ref.etag,
-            size=ref.size,
-            last_modified=datetime.now(UTC),
-            attempts=attempts,
-        )
-        for number, ref in enumerate(bucket.list())
-    ]
-
-
-def _collect(pool: ConverterPool) -> dict[int, ObjectOutcome]:
-    outcomes: dict[int, ObjectOutcome] = {}
-    deadline = time.monotonic() + 60
-    while pool.in_hand and time.monotonic() < deadline:
-        outcomes |= {outcome.object_id: outcome for outcome in pool.collect(timeout=1)}
-    assert not pool.in_hand
-    return outcomes
+    return [work_on(bucket, ref, object_id=number, attempts=attempts) for number, ref in enumerate(bucket.list())]
 
 
 def _end_with(pool: ConverterPool, number: signal.Signals, work: list[ObjectWork]) -> None:
@@ -81,14 +61,14 @@ def test_every_object_has_one_outcome(pool: ConverterPool, spec: ConverterSpec) 
     work = _work(spec)
     assert pool.room == 8
     pool.submit(work)
-    outcomes = _collect(pool)
+    outcomes = collect(pool, seconds=60)
     assert {outcome.state for outcome in outcomes.values()} == {ObjectState.CONVERTED}
     assert len(outcomes) == len(work) == 8
 
 
 def test_a_killed_process_is_replaced_and_its_object_tried_again(pool: ConverterPool, spec: ConverterSpec) -> None:
     _end_with(pool, signal.SIGKILL, _work(spec))
-    outcomes = _collect(pool)
+    outcomes = collect(pool, seconds=60)
     assert outcomes[0].state is ObjectState.PENDING
     assert outcomes[0].reason == "the converting process ended with SIGKILL"
     assert {outcomes[number].state for number in range(1, 8)} == {ObjectState.CONVERTED}
@@ -99,7 +79,7 @@ def test_work_given_to_a_process_that_dies_before_it_is_ready_goes_to_the_next(
 ) -> None:
     pool.submit(_work(spec))
     os.kill(pool.pids[0], signal.SIGKILL)
-    outcomes = _collect(pool)
+    outcomes = collect(pool, seconds=60)
     assert {outcome.state for outcome in outcomes.values()} == {ObjectState.CONVERTED}
     assert len(outcomes) == 8
 
@@ -117,13 +97,34 @@ def test_processes_that_cannot_start_blame_no_object(spec: ConverterSpec) -> Non
 
 def test_an_object_that_kills_twice_fails(pool: ConverterPool, spec: ConverterSpec) -> None:
     _end_with(pool, signal.SIGSEGV, _work(spec, attempts=1)[:1])
-    outcome = _collect(pool)[0]
+    outcome = collect(pool, seconds=60)[0]
     assert outcome.state is ObjectState.FAILED
     assert outcome.reason == "converting it ended its process 2 times, at last with SIGSEGV"
 
 
 def test_an_object_over_its_cpu_time_fails_at_once(pool: ConverterPool, spec: ConverterSpec) -> None:
     _end_with(pool, signal.SIGXCPU, _work(spec)[:1])
-    outcome = _collect(pool)[0]
+    outcome = collect(pool, seconds=60)[0]
     assert outcome.state is ObjectState.FAILED
     assert outcome.reason == "converting it took more than 10 s of CPU time; it was given up"
+
+
+def test_a_pool_that_is_refitted_makes_other_views_of_what_comes_next(
+    spec: ConverterSpec, pool: ConverterPool
+) -> None:
+    first, *rest = _work(spec)
+    pool.submit([first])
+    pool.refit(Preprocessing(height=48, width=48, fit="squash"))
+    pool.submit(rest)
+    assert {outcome.state for outcome in collect(pool, seconds=60).values()} == {ObjectState.CONVERTED}
+    made = [path.relative_to(spec.views).parts[0] for path in Path(spec.views).rglob("*.png")]
+    assert {kind: made.count(kind) for kind in made} == {
+        "v2-64x64-squash-bilinear": 1,
+        "v2-48x48-squash-bilinear": len(rest),
+    }
+    (pid,) = pool.pids
+    os.kill(pid, signal.SIGKILL)
+    for _ in range(2):  # the first time it dies of it
+        pool.submit([first])
+        collect(pool, seconds=60)
+    assert len(list(Path(spec.views).glob("v2-48x48*/*/*.png"))) == len(rest) + 1  # its successor is refitted, too

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.pixels import resize
+from pipeline.resizing import resize
 from pipeline.study import Preprocessing
 
 

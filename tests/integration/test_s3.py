@@ -4,6 +4,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,13 @@ import pytest
 from pipeline.bucket import open_bucket
 from pipeline.conversion import convert
 from pipeline.errors import ObjectChanged, Unavailable, UsageError
+from pipeline.manifest import FILES, MANIFEST, load_manifest
+from pipeline.modelplace import fetch, keep
 from pipeline.s3_bucket import S3Bucket
+from pipeline.s3_modelplace import S3Models
 from pipeline.s3_viewcache import S3ViewCache
 from pipeline.study import Converted, ObjectRef, Preprocessing, Refused
+from tests.checkpoints import write_checkpoint
 from tests.dicom_builder import CT_IMAGE, dicom_bytes, ramp
 from tests.services.s3_service import S3Service
 
@@ -207,16 +212,22 @@ def cutting(endpoint: str, after: int) -> Iterator[str]:
     host, port = endpoint.removeprefix("http://").split(":")
     listener = socket.create_server(("127.0.0.1", 0))
 
+    def forward(near: socket.socket, far: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while request := near.recv(65536):
+                far.sendall(request)
+
     def serve() -> None:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = listener.accept()
                 with near, socket.create_connection((host, int(port))) as far:
-                    far.sendall(near.recv(65536))
+                    threading.Thread(target=forward, args=(near, far), daemon=True).start()
                     left = after
                     while left > 0 and (chunk := far.recv(min(left, 65536))):
                         near.sendall(chunk)
                         left -= len(chunk)
+                    near.shutdown(socket.SHUT_RDWR)
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -248,7 +259,7 @@ def test_views_are_kept_in_a_bucket(client: Any) -> None:
     assert found is not None
     assert np.array_equal(found, view)
     (entry,) = client.list_objects_v2(Bucket="views")["Contents"]
-    assert entry["Key"] == f"night/v1-64x64-squash-bilinear/ab/{sha}.png"
+    assert entry["Key"] == f"night/v2-64x64-squash-bilinear/ab/{sha}.png"
     client.put_object(Bucket="views", Key=entry["Key"], Body=b"\x89PNG damaged")
     assert cache.get(sha, PREPROCESSING) is None
 
@@ -259,3 +270,23 @@ def test_a_bucket_that_takes_or_gives_no_views_is_one_clear_line(client: Any) ->
         cache.put("0" * 64, PREPROCESSING, np.zeros((64, 64), np.uint8))
     with pytest.raises(Unavailable, match="does not answer"):
         cache.get("0" * 64, PREPROCESSING)
+
+
+def test_models_are_kept_in_a_bucket(client: Any, tmp_path: Path) -> None:
+    client.create_bucket(Bucket="models")
+    place = S3Models("models", "site/", client=client)
+    assert fetch(place, "paper", "1", cache=tmp_path / "cache") is None
+    keep(place, write_checkpoint(tmp_path / "made"))
+    keys = [entry["Key"] for entry in client.list_objects_v2(Bucket="models")["Contents"]]
+    assert sorted(keys) == [f"site/paper/1/{name}" for name in sorted((*FILES, MANIFEST))]
+    found = fetch(place, "paper", "1", cache=tmp_path / "cache")
+    assert found is not None
+    assert load_manifest(found).title == "paper 1"
+
+
+def test_a_bucket_that_takes_or_gives_no_models_is_one_clear_line(client: Any, tmp_path: Path) -> None:
+    place = S3Models("nowhere", "", client=client)
+    with pytest.raises(Unavailable, match=r"nowhere/' does not answer \(NoSuchBucket\): check NIGHTREAD_MODELS"):
+        keep(place, write_checkpoint(tmp_path / "made"))
+    with pytest.raises(Unavailable, match=r"does not take 'a' \(NoSuchBucket\)"):
+        place.put(tmp_path / "made" / MANIFEST, "a")

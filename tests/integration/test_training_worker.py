@@ -40,6 +40,7 @@ def make(engine: Engine) -> Make:
             lease_seconds=lease,
             pulse=pulse,
             stop=stop or Event(),
+            site=lambda: pytest.fail("this run publishes nothing"),
             program=program,
         )
 
@@ -56,8 +57,8 @@ def test_a_run_gets_its_configuration_and_succeeds(
     trainings = Trainings(engine)
     trainings.request("night.toml", actor="test")
     assert trainings.has_work()
-    make("import sys; print('learning from', sys.argv[1])")()
-    assert "learning from night.toml" in capfd.readouterr().err
+    make("import sys; print('learning from', *sys.argv[1:])")()
+    assert "learning from fit night.toml\n" in capfd.readouterr().err
     assert states(engine) == [("night.toml", "succeeded", "")]
     assert not trainings.has_work()
 

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipeline.assembly import Assembly, Candidate, Choice, assemble, refusal
+from pipeline.assembly import Assembly, Choice, assemble, refusal
 from pipeline.manifest import Accepts
-from pipeline.study import Projection
+from pipeline.ranking import Candidate
+from pipeline.study import VIEW_CLASSIFIER, Projection
 
 STARTER = Accepts(modalities=("CR", "DX"), body_parts=("CHEST", ""), frontal="required", lateral="optional")
 FRONTAL = Candidate(
@@ -82,6 +83,11 @@ def test_an_unknown_projection_stands_in_for_a_missing_frontal_and_says_so() -> 
     assembly = chosen(unknown, LATERAL)
     assert (assembly.frontal, assembly.lateral) == (1, 2)
     assert assembly.choices[0].reason == "frontal, taken for it: its projection is unknown"
+
+
+def test_a_projection_that_the_pixels_told_says_so() -> None:
+    seen = replace(FRONTAL, projection_source=VIEW_CLASSIFIER)
+    assert chosen(seen).choices == (Choice(id=1, used=True, reason="frontal, by the look of it"),)
 
 
 def test_an_unknown_projection_yields_to_a_frontal() -> None:

@@ -1,7 +1,5 @@
 """Every transfer syntax gives the same image; a frame that is not what its header says is refused beforehand."""
 
-import struct
-import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +10,8 @@ from numpy.typing import NDArray
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRBigEndian
 
+from pipeline.study import Converted
+from tests.codestreams import deflated, rle
 from tests.dicom_builder import convert_bytes, converted, dicom_bytes, ramp, refused, view_of
 
 UID = "1.2.840.10008.1.2"
@@ -29,23 +29,6 @@ IMAGE = smooth()
 NATIVE = converted(dicom_bytes(IMAGE, **WINDOW), height=64, width=64).view.pixels
 
 
-def _rle(image: NDArray[Any]) -> bytes:
-    planes = [
-        plane.tobytes()
-        for plane in image.astype(f">u{image.itemsize}").view(np.uint8).reshape(-1, image.itemsize).T
-    ]
-    segments = [_literal_runs(plane) for plane in planes]
-    offsets = np.cumsum([64, *(len(segment) for segment in segments)])[:-1]
-    head = struct.pack("<16L", len(segments), *offsets, *[0] * (15 - len(segments)))
-    return head + b"".join(segments)
-
-
-def _literal_runs(plane: bytes) -> bytes:
-    runs = (plane[at : at + 128] for at in range(0, len(plane), 128))
-    coded = b"".join(bytes([len(run) - 1]) + run for run in runs)
-    return coded + b"\0" * (len(coded) % 2)
-
-
 LOSSLESS: dict[str, Callable[[NDArray[Any]], bytes | bytearray]] = {
     f"{UID}.4.57": lambda image: imagecodecs.jpeg8_encode(image, lossless=True, bitspersample=12),
     f"{UID}.4.70": lambda image: imagecodecs.jpeg8_encode(image, lossless=True, bitspersample=16),
@@ -53,8 +36,8 @@ LOSSLESS: dict[str, Callable[[NDArray[Any]], bytes | bytearray]] = {
     f"{UID}.4.90": lambda image: imagecodecs.jpeg2k_encode(image, codecformat="j2k", reversible=True),
     f"{UID}.4.201": lambda image: imagecodecs.htj2k_encode(image, reversible=True),
     f"{UID}.4.203": lambda image: imagecodecs.htj2k_encode(image, reversible=True),
-    f"{UID}.5": _rle,
-    f"{UID}.8.1": lambda image: zlib.compress(image.tobytes(), wbits=-15),
+    f"{UID}.5": rle,
+    f"{UID}.8.1": deflated,
 }
 LOSSY: dict[str, Callable[[NDArray[Any]], bytes | bytearray]] = {
     f"{UID}.4.51": lambda image: imagecodecs.jpeg8_encode(image, level=95, bitspersample=12),
@@ -157,7 +140,7 @@ def test_colour_becomes_luma_with_a_note(planar: int) -> None:
         PixelData=np.ascontiguousarray(stored).tobytes(),
     )
     view = converted(content, height=64, width=64).view
-    assert view.notes == ("colour (RGB) reduced to its luma",)
+    assert view.notes[0] == "colour (RGB) reduced to its luma"
     assert np.abs(view.pixels - _luma(colour)).max() <= 1
 
 
@@ -189,6 +172,35 @@ def test_a_frame_without_its_end_fails_before_it_is_decoded(syntax: str) -> None
     result = refused(dicom_bytes(IMAGE, syntax=syntax, frame=frame[: len(frame) * 6 // 10]))
     assert result.failed
     assert result.reason.endswith("codestream truncated: no end marker in the last 16 bytes")
+
+
+@pytest.mark.parametrize("syntax", LOSSY)
+def test_a_lossy_frame_cut_short_is_no_image(syntax: str) -> None:
+    frame = LOSSY[syntax](IMAGE)
+    result = refused(dicom_bytes(IMAGE, syntax=syntax, frame=frame[: len(frame) * 6 // 10]))
+    assert result.failed
+    assert "no end marker" in result.reason
+
+
+def test_a_baseline_frame_cut_short_is_no_image() -> None:
+    frame = imagecodecs.jpeg8_encode(smooth(top=255).astype(np.uint8), level=95)
+    result = refused(dicom_bytes(IMAGE, syntax=f"{UID}.4.50", frame=frame[: len(frame) * 6 // 10]))
+    assert result.failed
+    assert "JPEG" in result.reason
+
+
+@pytest.mark.parametrize("syntax", LOSSLESS | LOSSY)
+def test_64_bytes_corrupted_in_the_middle_give_an_image_or_a_reason(syntax: str) -> None:
+    frame = bytearray((LOSSLESS | LOSSY)[syntax](IMAGE))
+    middle = len(frame) // 2
+    room = min(64, len(frame) - middle - 2)  # the end marker stays: what cannot be seen from outside is tried
+    frame[middle : middle + room] = np.random.default_rng(5).bytes(room)
+    result = convert_bytes(dicom_bytes(IMAGE, syntax=syntax, frame=bytes(frame), **WINDOW), height=64, width=64)
+    if isinstance(result, Converted):
+        assert result.view.pixels.shape == (64, 64)
+    else:
+        assert result.failed
+        assert "cannot be decoded (" not in result.reason
 
 
 @pytest.mark.parametrize("syntax", [f"{UID}.5", f"{UID}.8.1"])

@@ -19,6 +19,7 @@ DEPLOYED = sorted(
     if file.is_file() and file.name not in PRIVATE
 )
 VARIABLES = {variable(field) for field in Settings.model_fields}
+VARIABLES |= {"NIGHTREAD_DATA"}  # what nightread-train reads, which knows no settings
 
 
 def _commands(group: click.Group, prefix: str = "") -> list[str]:

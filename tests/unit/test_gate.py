@@ -42,6 +42,7 @@ def test_radiographs_are_taken(elements: dict[str, Any]) -> None:
     [
         ({"SOPClassUID": CT_IMAGE, "Modality": "CT"}, "not a radiograph: CT Image Storage"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.11"}, "no image: Basic Text SR Storage"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.9.1.1"}, "no image: 12-lead ECG Waveform Storage"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.104.1"}, "no image: Encapsulated PDF Storage"),
         ({"SOPClassUID": "1.2.826.0.1.99"}, "not a radiograph: 1.2.826.0.1.99"),
         (

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.pixels import resize
+from pipeline.resizing import resize
 from pipeline.study import Preprocessing
 from tests.dicom_builder import converted, dicom_bytes, item, ramp, view_of
 

@@ -1,5 +1,6 @@
 """The run page tells what happened, adds up, and lets nothing in or out that it should not."""
 
+import base64
 import io
 import re
 from collections.abc import Iterator
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from pipeline.exports.run_page import DRAFT_NOTICE, PageReason, PageStudy, PageView, RunPage, render
+from pipeline.exports.run_page import DRAFT_NOTICE, PageLook, PageReason, PageStudy, PageView, RunPage, render
 from pipeline.exports.run_page_format import decimal, when
 from pipeline.exports.run_page_plot import plot, spell
 from tests.run_pages import START, sample_page
@@ -113,6 +115,27 @@ def test_every_report_says_that_it_is_a_draft(html: str) -> None:
 
 def test_the_models_own_warning_is_shown(html: str) -> None:
     assert "for research only" in html
+
+
+def test_pictures_of_looks_say_what_they_are_and_keep_their_colours() -> None:
+    picture = np.zeros((8, 8, 3), np.uint8)
+    picture[..., 0] = 200
+    look = PageLook(sentence=HOSTILE, label="Cardiomegaly", pictures={"lateral": picture})
+    text = written(of_studies(PageStudy(study_id=5, state="reported", findings="a", looks=(look,))))
+    assert "Draft, not a diagnosis: where the model looked" in text
+    assert text.count("<script") == 1
+    (shown,) = re.findall(
+        r'<img src="data:image/jpeg;base64,([^"]+)"[^>]* alt="Study 5, lateral view: where', text
+    )
+    with Image.open(io.BytesIO(base64.b64decode(shown))) as image:
+        red, _, blue = np.asarray(image.convert("RGB"))[4, 4]
+    assert red > 150
+    assert blue < 50
+
+
+def test_without_overlays_nothing_is_said_of_looking() -> None:
+    text = written(of_studies(PageStudy(study_id=5, state="reported", findings="a")))
+    assert "where the model looked" not in text
 
 
 def test_a_part_says_that_it_is_one() -> None:

@@ -36,3 +36,11 @@ def test_a_wrong_key_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_misspelt_variable_is_told_with_the_likely_name() -> None:
     (line,) = unknown_variables({"NIGHTREAD_DATABSE_URL": "x", "NIGHTREAD_TEST_DATA": "y", "HOME": "/"})
     assert line == "NIGHTREAD_DATABSE_URL sets nothing; did you mean NIGHTREAD_DATABASE_URL?"
+
+
+def test_views_with_their_text_lie_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTREAD_MASK_TEXT", "off")
+    monkeypatch.setenv("NIGHTREAD_CACHE", "s3://site/views/")
+    assert load_settings().views == "s3://site/views/unmasked"
+    monkeypatch.setenv("NIGHTREAD_MASK_TEXT", "on")
+    assert load_settings().views == "s3://site/views/"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from db.records import (
+    BackgroundFact,
     InstanceRow,
     ObjectOutcome,
     ObjectState,
@@ -22,6 +23,7 @@ from pipeline.bucket import Bucket, open_bucket
 from pipeline.errors import CheckpointError, NightreadError, NotForUs, ObjectChanged, Unavailable
 from pipeline.manifest import Accepts
 from pipeline.study import (
+    Background,
     Dead,
     ObjectRef,
     Outcome,
@@ -34,6 +36,7 @@ from pipeline.study import (
     Study,
 )
 from tests.dx import DxTags, write_dx
+from tests.handed_work import work_on
 from worker.pseudonyms import Pseudonyms
 from worker.steps import Desk, Prepared, caption, convert_object, prepare
 from worker.triage import Triage
@@ -95,15 +98,7 @@ def _desk(bucket: Bucket, cache: MemoryCache) -> Desk:
 
 def _work(bucket: Bucket) -> ObjectWork:
     (ref,) = bucket.list()
-    return ObjectWork(
-        object_id=1,
-        bucket=bucket.name,
-        key=ref.key,
-        etag=ref.etag,
-        size=ref.size,
-        last_modified=ref.last_modified,
-        attempts=1,
-    )
+    return work_on(bucket, ref, attempts=1)
 
 
 def _revision(work: ObjectWork, outcome: ObjectOutcome, **changes: str) -> RevisionWork:
@@ -251,3 +246,45 @@ def test_every_outcome_of_the_model_settles_the_revision(archive: Path, outcome:
         assert [(item.instance_id, item.used) for item in settled.report.inputs] == [(5, True)]
     else:
         assert settled.reason == "x"
+
+
+COUGH = BackgroundFact(indication="cough", age=63.0, sex="F")
+
+
+@pytest.mark.parametrize(
+    ("is_read", "takes_indication", "background"),
+    [
+        (True, True, Background(indication="cough", age=63, sex="F")),
+        (True, False, Background(age=63, sex="F")),
+        (False, True, Background()),
+    ],
+)
+def test_a_model_is_told_what_it_reads_and_the_site_allows(
+    archive: Path, is_read: bool, takes_indication: bool, background: Background
+) -> None:
+    bucket = open_bucket(str(archive))
+    desk, work = _desk(bucket, MemoryCache()), _work(bucket)
+    revision = replace(_revision(work, convert_object(desk, work)), background=COUGH)
+    told = replace(desk, takes_indication=takes_indication)
+    prepared = prepare(told, revision, accepts=replace(ACCEPTS, background=is_read), model="m 1")
+    assert isinstance(prepared, Prepared)
+    assert prepared.study.background == background
+    report = Report(findings="Clear.", impression="Normal.", confidence=-0.3)
+    (settled,) = caption(ScriptedCaptions(Reported(key=7, report=report)), [prepared])
+    assert settled.report
+    assert "cough" not in repr(settled.report)
+    told_of = {name for name in ("indication", "age", "sex") if getattr(background, name)}
+    assert settled.report.background.keys() == told_of
+
+
+@pytest.mark.parametrize("takes_indication", [True, False])
+def test_a_sidecar_tells_of_its_study_and_is_skipped(tmp_path: Path, takes_indication: bool) -> None:
+    (tmp_path / "background.json").write_text('{"StudyInstanceUID": "1.2", "indication": "cough", "age": 63}')
+    bucket = open_bucket(str(tmp_path))
+    desk = replace(_desk(bucket, MemoryCache()), takes_indication=takes_indication)
+    outcome = convert_object(desk, _work(bucket))
+    assert (outcome.state, outcome.reason[:9]) == (ObjectState.SKIPPED, "a sidecar")
+    assert outcome.study
+    assert outcome.instance
+    assert outcome.study.study_instance_uid == "1.2"
+    assert outcome.instance.background == BackgroundFact(indication="cough" if takes_indication else "", age=63)

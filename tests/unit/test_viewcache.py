@@ -53,7 +53,7 @@ def test_a_view_of_another_size_is_none(tmp_path: Path) -> None:
 
 def test_a_disk_that_takes_no_more_is_unavailable_and_leaves_nothing(tmp_path: Path) -> None:
     cache = FolderViewCache(tmp_path)
-    (tmp_path / "v1-32x24-squash-bilinear").write_bytes(b"a file where a folder must be")
+    (tmp_path / "v2-32x24-squash-bilinear").write_bytes(b"a file where a folder must be")
     with pytest.raises(Unavailable, match="make room or choose another"):
         cache.put(SHA, SQUARE, VIEW)
     assert len(list(tmp_path.rglob("*"))) == 1

@@ -79,7 +79,7 @@ def test_without_a_window_the_percentiles_are_black_and_white() -> None:
     pixels[0, :40], pixels[1, :40] = 0, 4000  # under half a percent each: outliers such as a marker
     pixels[50:] = 1000
     view = converted(dicom_bytes(pixels), height=100, width=100).view
-    assert view.notes == ("no window: 0.5–99.5 percentile",)
+    assert view.notes[0] == "no window: 0.5–99.5 percentile"
     assert not view.pixels[2:50].any()
     assert (view.pixels[50:] == 255).all()
 

@@ -39,11 +39,11 @@ def break_on_poison(captioner: Captioner, monkeypatch: pytest.MonkeyPatch, error
     encode: Any = captioner._model.encode  # noqa: SLF001
     sizes: list[int] = []
 
-    def fragile(views: Tensor, mask: Tensor) -> Any:
+    def fragile(views: Tensor, mask: Tensor, indication: Tensor) -> Any:
         sizes.append(len(views))
         if bool((views[:, 0] == POISON).all((1, 2)).any()):
             raise error
-        return encode(views, mask)
+        return encode(views, mask, indication)
 
     monkeypatch.setattr(captioner._model, "encode", fragile)  # noqa: SLF001
     return sizes
@@ -126,7 +126,7 @@ def test_a_view_of_another_size_is_dead_with_a_reason(captioner: Captioner) -> N
 
 def test_figures_that_overflow_are_dead(captioner: Captioner) -> None:
     with torch.no_grad():
-        captioner._model.decoder.bias.fill_(float("nan"))  # noqa: SLF001
+        captioner._model.get_parameter("decoder.output.bias").fill_(float("nan"))  # noqa: SLF001
     (outcome,) = captioner.caption([study(1)])
     assert isinstance(outcome, Dead)
     assert "confidence of nan" in outcome.reason

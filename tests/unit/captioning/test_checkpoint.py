@@ -45,7 +45,7 @@ def test_a_checkpoint_comes_back_as_it_was_saved(saved: Path) -> None:
     first, second = load_checkpoint(saved), load_checkpoint(saved)
     assert first.manifest == second.manifest == load_manifest(saved)
     assert first.manifest.title == "tiny 7"
-    assert first.model.thresholds.tolist() == [0.5, 0.5]
+    assert first.model.evidence.tolist() == [[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]]
     state = second.model.state_dict()
     assert all(torch.equal(value, state[key]) for key, value in first.model.state_dict().items())
 
@@ -55,7 +55,7 @@ DEFECTS: list[tuple[Callable[[Path], object], str]] = [
     (lambda f: (f / MANIFEST).unlink(), "manifest.json is missing"),
     (lambda f: (f / MANIFEST).write_text("{"), "manifest.json cannot be read"),
     (lambda f: (f / MANIFEST).write_text("[]"), "format version None"),
-    (lambda f: edit(f, lambda m: m.update(format_version=99)), "format version 99, this release reads 1"),
+    (lambda f: edit(f, lambda m: m.update(format_version=99)), "format version 99, this release reads 2"),
     (lambda f: edit(f, lambda m: m.pop("accepts")), "not a complete manifest: 'accepts'"),
     (lambda f: edit(f, lambda m: m.update(colour="red")), "not a complete manifest.*colour"),
     (lambda f: edit(f, lambda m: m["accepts"].update(frontal="maybe")), "frontal view 'maybe'"),
@@ -64,16 +64,19 @@ DEFECTS: list[tuple[Callable[[Path], object], str]] = [
     (lambda f: edit(f, lambda m: m.update(architecture="oracle")), "architecture 'oracle', this release knows"),
     (lambda f: edit(f, lambda m: m["config"].pop("vocabulary")), "config in the manifest .*vocabulary"),
     (
-        lambda f: edit(f, lambda m: m["decoding"]["thresholds"].pop("abnormal")),
-        "no threshold for concept 'abnormal'",
+        lambda f: edit(f, lambda m: m["decoding"]["evidence"].pop("abnormal")),
+        "no evidence for concept 'abnormal'",
     ),
     (lambda f: (f / WEIGHTS).unlink(), "model.safetensors is missing"),
     (lambda f: (f / WEIGHTS).write_bytes(b"x"), "model.safetensors has sha256 2d711642b726…, its manifest says"),
     (lambda f: (f / TOKENIZER).write_text("{}"), "tokenizer.json has sha256"),
     (lambda f: (f / "MODEL_CARD.md").write_text("safe"), "MODEL_CARD.md has sha256"),
-    (lambda f: rewrite_weights(f, lambda s: s.pop("places")), "lacks tensor 'places'"),
+    (lambda f: rewrite_weights(f, lambda s: s.pop("memory.places")), "lacks tensor 'memory.places'"),
     (lambda f: rewrite_weights(f, lambda s: s.update(more=torch.ones(1))), "holds an unknown tensor 'more'"),
-    (lambda f: rewrite_weights(f, lambda s: s.update(places=torch.ones(1))), r"'places' of shape \[1\]"),
+    (
+        lambda f: rewrite_weights(f, lambda s: s.update(**{"memory.places": torch.ones(1)})),
+        r"'memory.places' of shape \[1\]",
+    ),
 ]
 
 
@@ -87,7 +90,7 @@ def test_a_defect_is_one_clear_line(folder: Path, damage: Callable[[Path], objec
 
 def test_settings_have_one_hash_whatever_their_order(saved: Path) -> None:
     decoding = load_manifest(saved).decoding
-    turned = replace(decoding, thresholds=dict(reversed(decoding.thresholds.items())))
+    turned = replace(decoding, evidence=dict(reversed(decoding.evidence.items())))
     assert decoding_sha256(decoding) == decoding_sha256(turned) != decoding_sha256(replace(decoding, beams=5))
     size = Preprocessing(height=1, width=2, fit="squash")
     assert preprocessing_sha256(size) != preprocessing_sha256(replace(size, fit="letterbox"))

@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from training.clinical import auroc, clinical_scores, scored_labels
-from training.scores import R2GenProtocol, corpus_scores, r2gen_scores, seed_scores, sentence_bleu
+from training.scores import R2GenProtocol, corpus_scores, r2gen_overlap, seed_overlap, sentence_bleu
 
 TEXTS = ["Heart size is normal. Lungs are clear.", "Mild cardiomegaly. No effusion is seen."]
 
@@ -19,8 +19,8 @@ def test_references_are_cut_and_their_rare_words_unknown() -> None:
     protocol = R2GenProtocol.from_train(["Heart normal."] * 3 + ["Heart rare."])
     assert protocol.reference("Heart is rare. " + "Normal. " * 60).split()[:3] == ["heart", "<unk>", "<unk>"]
     assert len(protocol.reference("normal " * 100).split()) == 59
-    scores = r2gen_scores(TEXTS, TEXTS, protocol, meteor=False)
-    assert scores["untouched"]["BLEU-1"] > scores["r2gen"]["BLEU-1"]
+    overlaps = r2gen_overlap(TEXTS, TEXTS, protocol, meteor=False)
+    assert overlaps["untouched"].scores["BLEU-1"] > overlaps["r2gen"].scores["BLEU-1"]
 
 
 def test_meteor_is_left_out_without_java(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,7 +35,7 @@ def test_the_seed_bleu_leaves_zero_precisions_out() -> None:
     assert sentence_bleu(candidate, reference, 4, 0.25) == pytest.approx((2 / 3 * 1 / 2) ** 0.25)
     assert sentence_bleu(["x"], reference, 4, 0.25) == 0.0
     assert sentence_bleu(["no"], reference, 1, 1.0) == pytest.approx(2.718281828**-2)
-    assert seed_scores(["No acute disease."], ["No acute disease."])["seed BLEU-2"] == pytest.approx(1.0)
+    assert seed_overlap(["No acute disease."], ["No acute disease."]).scores["seed BLEU-2"] == pytest.approx(1.0)
 
 
 def test_clinical_scores_count_per_label_and_over_all() -> None:

@@ -26,7 +26,7 @@ def settings(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """A ledger on a machine whose clock is two hours ahead of UTC all year."""
     monkeypatch.setenv("TZ", "Etc/GMT-2")
     time.tzset()
-    yield load_settings({"home": tmp_path, "database_url": str(engine.url), "model": "starter"})
+    yield load_settings({"home": tmp_path, "database_url": str(engine.url), "model": "champion"})
     monkeypatch.undo()
     time.tzset()
 
@@ -55,14 +55,14 @@ def test_a_back_fill_starts_and_queues_at_once(
 ) -> None:
     start_backfill(settings, Wanted(), dry_run=False, as_json=False)
     told = capsys.readouterr().out
-    assert "4 studies selected = 3 not processed by starter " in told
+    assert "4 studies selected = 3 not processed by champion " in told
     assert "+ 0 seen by it + 1 waiting + 0 without an image" in told
     assert "Back-fill 1 has queued all" in told
     assert archive.one("SELECT count(*) FROM study_revision WHERE lane = 'backfill' AND state = 'waiting'") == 3
     start_backfill(settings, Wanted(), dry_run=False, as_json=False)
     assert "Back-fill" not in capsys.readouterr().out
     list_backfills(settings, as_json=False)
-    assert capsys.readouterr().out.startswith("1: done, 3 studies queued for starter ")
+    assert capsys.readouterr().out.startswith("1: done, 3 studies queued for champion ")
 
 
 def test_a_dry_run_writes_nothing(settings: Settings, archive: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,6 +75,8 @@ def test_a_dry_run_writes_nothing(settings: Settings, archive: World, capsys: py
 
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_other_weights_under_a_known_version_are_refused(settings: Settings, world: World, dry_run: bool) -> None:
+    with writing(world.engine) as connection:
+        connection.execute(text("UPDATE model_version SET name = 'champion'"))
     with pytest.raises(ModelConflict, match="give changed weights a new version"):
         start_backfill(settings, Wanted(), dry_run=dry_run, as_json=False)
 

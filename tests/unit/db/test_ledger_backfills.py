@@ -1,6 +1,7 @@
 """What back-fills and operators' wishes promise, on SQLite."""
 
-from tests.conformance.ledger_backfills import FeedingTests, RecaptionTests, SelectionTests, WishTests
+from tests.conformance.ledger_backfills import FeedingTests, SelectionTests
+from tests.conformance.ledger_wishes import RecaptionTests, WishTests
 
 
 class TestSelection(SelectionTests):

@@ -1,0 +1,7 @@
+"""What a person stands for, on PostgreSQL."""
+
+from tests.conformance.verified_reports import VerifiedTests
+
+
+class TestVerified(VerifiedTests):
+    """Whose text, about which images."""

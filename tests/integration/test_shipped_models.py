@@ -1,0 +1,62 @@
+"""The committed models: each loads, captions, says what it is, and on the val studies is what its card says."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.captioner import Captioner
+from pipeline.checkpoint import load_checkpoint
+from pipeline.manifest import find_checkpoint
+from pipeline.study import Reported, Study
+
+ROOT = Path(__file__).parents[2]
+DATA = Path(os.environ.get("NIGHTREAD_TEST_DATA", ROOT.parent / "shared")) / "iuxray"
+NAMES = ("champion", "encoder-decoder", "attention", "context-aggregation")
+SEED_BLEU = tuple(f"seed BLEU-{order}" for order in (1, 2, 3, 4))
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def model(request: pytest.FixtureRequest) -> Captioner:
+    return Captioner(load_checkpoint(find_checkpoint(request.param)), device="cpu", batch_size=8)
+
+
+def test_it_is_small_and_says_what_it_is(model: Captioner) -> None:
+    folder = find_checkpoint(model.manifest.name)
+    assert (folder / "model.safetensors").stat().st_size < 20_000_000
+    card = (folder / "MODEL_CARD.md").read_text()
+    for phrase in ("CC BY-NC-ND 4.0", "Not for clinical use", "radiologist", "How a site trains its own", "CIDEr"):
+        assert phrase in card
+    assert "abnormal" in model.manifest.concepts
+
+
+def test_it_writes_both_sections_even_about_noise(model: Captioner) -> None:
+    random = np.random.default_rng(0)
+    studies = [
+        Study(key=n, frontal=random.integers(0, 256, (256, 256), dtype=np.uint8), lateral=None) for n in range(3)
+    ]
+    for outcome in model.caption(studies):
+        assert isinstance(outcome, Reported)
+        assert outcome.report.findings.endswith(".")
+        assert outcome.report.impression.endswith(".")
+        assert outcome.report.findings[0].isupper()
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the evaluation data are not here")
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_it_reaches_its_figures(model: Captioner) -> None:
+    from training.evaluate import evaluate
+
+    own, *others = evaluate(model, DATA, "val", meteor=False)
+    constant = next(other for other in others if other.name == "constant")
+    assert own.summary["CIDEr"] > max(0.34, constant.summary["CIDEr"])
+    assert own.auroc >= 0.75
+    assert own.coded.macro_f1 >= 0.15
+    assert own.distinct >= 40
+    if model.manifest.name != "champion":  # the seed paper's protocol is what these three are for
+        assert all(own.summary[metric] > constant.summary[metric] for metric in SEED_BLEU)
+    claimed = model.manifest.metrics["val"]["model"]
+    for metric in ("CIDEr", "BLEU-4", "AUROC abnormal", "macro F1 problems", *SEED_BLEU):
+        assert own.summary[metric] == pytest.approx(claimed[metric], abs=0.005)
