@@ -47,10 +47,10 @@ class Assessment:
         }
 
 
-def assess(captioner: Captioner, folder: Path, split: str, *, meteor: bool = True) -> Assessment:
+def assess(captioner: Captioner, folder: Path, split: str, *, form: str = "", meteor: bool = True) -> Assessment:
     """Judge a model on a split and time it."""
-    comparison = compare(captioner, folder, split, meteor=meteor)
-    archive = ImageArchive(folder, captioner.manifest.preprocessing)
+    comparison = compare(captioner, folder, split, form=form, meteor=meteor)
+    archive = ImageArchive(folder, captioner.manifest.preprocessing, form)
     return Assessment(
         manifest=captioner.manifest,
         split=split,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 DATA = "../shared/iuxray"  # beside the repository, where our own data lie
+_FORM = click.option("--form", default="", help="iuxray, openi or mimic-cxr; else what DATA holds tells.")
 
 
 def _one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
@@ -141,6 +142,7 @@ def check(config: Path) -> None:
 @click.option(
     "--model", default="champion", show_default=True, help="A shipped model's name, or a checkpoint folder."
 )
+@_FORM
 @click.option("--split", default="val", show_default=True, help="Which studies to judge on.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--batch-size", default=32, show_default=True)
@@ -152,6 +154,7 @@ def check(config: Path) -> None:
 def evaluate(
     data: Path,
     model: str,
+    form: str,
     split: str,
     device: str,
     *,
@@ -163,7 +166,7 @@ def evaluate(
 ) -> None:
     """Judge a model on DATA, beside the trivial baselines.
 
-    DATA is a folder with studies.json and images.zip: $NIGHTREAD_DATA, or else ../shared/iuxray.
+    DATA is a folder in any form that can be trained from: $NIGHTREAD_DATA, or else ../shared/iuxray.
     """
     from pipeline.captioner import Captioner
     from pipeline.checkpoint import load_checkpoint
@@ -175,7 +178,7 @@ def evaluate(
     checkpoint = load_checkpoint(find_checkpoint(model))
     captioner = Captioner(checkpoint, device=device, batch_size=batch_size)  # type: ignore[arg-type]
     _refuse_unwritable(page, json_file)
-    told = assess(captioner, data, split, meteor=not no_meteor)
+    told = assess(captioner, data, split, form=form, meteor=not no_meteor)
     if page:
         write_page(told, page, Looks(captioner=captioner))
     if json_file:
@@ -186,13 +189,14 @@ def evaluate(
 @main.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))
+@_FORM
 @click.option("--split", default="val", show_default=True, help="Which studies to judge on.")
 @_one_line_errors
-def card(checkpoint: Path, data: Path, split: str) -> None:
+def card(checkpoint: Path, data: Path, form: str, split: str) -> None:
     """Judge CHECKPOINT on DATA and write the figures into its manifest and model card."""
     from training.publish import write_figures
 
-    show(write_figures(checkpoint, data, split))
+    show(write_figures(checkpoint, data, split, form=form))
 
 
 @main.command()

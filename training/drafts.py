@@ -29,10 +29,10 @@ EMPTY = Draft(findings="", impression="")
 
 
 def model_drafts(
-    captioner: Captioner, examples: Sequence[Example], folder: Path, *, background: bool = True
+    captioner: Captioner, examples: Sequence[Example], folder: Path, *, form: str = "", background: bool = True
 ) -> tuple[list[Draft], int]:
     """What the model writes, told of each study's background or not, and how many studies it did not accept."""
-    archive = ImageArchive(folder, captioner.manifest.preprocessing)
+    archive = ImageArchive(folder, captioner.manifest.preprocessing, form)
     outcomes: list[Outcome] = []
     for start in range(0, len(examples), CHUNK):
         studies = [archive.study(example, key) for key, example in enumerate(examples[start : start + CHUNK])]

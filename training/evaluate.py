@@ -143,23 +143,26 @@ def _f1_statistics(
     return {f"macro F1 {kind}": macro_f1_of(*arrays), f"micro F1 {kind}": micro_f1_of(*arrays)}
 
 
-def compare(captioner: Captioner, folder: Path, split: str, *, meteor: bool = True) -> Comparison:
+def compare(captioner: Captioner, folder: Path, split: str, *, form: str = "", meteor: bool = True) -> Comparison:
     """Let the model write about a split, and judge it beside the baselines."""
-    truth = [example for example in read_examples(folder, split) if example.findings]
+    truth = [example for example in read_examples(folder, split, form=form) if example.findings]
     if not truth:
         raise UsageError(f"no study of the split {split!r} in {folder} has findings; name another with --split")
-    train = read_examples(folder, "train")
+    train = read_examples(folder, "train", form=form)
     protocol = R2GenProtocol.from_train([example.findings for example in train])
-    drafts, refused = model_drafts(captioner, truth, folder)
+    drafts, refused = model_drafts(captioner, truth, folder, form=form)
     notes = (f"{refused} studies were not accepted and count as empty reports",) if refused else ()
     others = baseline_drafts(train, truth, protocol)
     if captioner.manifest.accepts.background:
-        others = {WITHOUT_BACKGROUND: model_drafts(captioner, truth, folder, background=False)[0], **others}
+        blind, _ = model_drafts(captioner, truth, folder, form=form, background=False)
+        others = {WITHOUT_BACKGROUND: blind, **others}
     own = judge(captioner.manifest.title, drafts, truth, protocol, meteor=meteor, notes=notes)
     judged = (judge(name, texts, truth, protocol, meteor=meteor) for name, texts in others.items())
     return Comparison(evaluations=[own, *judged], examples=truth, drafts=drafts)
 
 
-def evaluate(captioner: Captioner, folder: Path, split: str, *, meteor: bool = True) -> list[Evaluation]:
+def evaluate(
+    captioner: Captioner, folder: Path, split: str, *, form: str = "", meteor: bool = True
+) -> list[Evaluation]:
     """The model first, then the baselines."""
-    return compare(captioner, folder, split, meteor=meteor).evaluations
+    return compare(captioner, folder, split, form=form, meteor=meteor).evaluations

@@ -79,13 +79,13 @@ def publish(config: Config, trained: Trained) -> list[Evaluation]:
     folder = config.run.output
     manifest = describe(config, trained)
     save_checkpoint(folder, manifest=manifest, model=trained.model, tokenizer=trained.tokenizer, card="")
-    return write_figures(folder, config.data.folder, config.data.choice_split)
+    return write_figures(folder, config.data.folder, config.data.choice_split, form=config.data.form)
 
 
-def write_figures(folder: Path, data: Path, split: str) -> list[Evaluation]:
+def write_figures(folder: Path, data: Path, split: str, *, form: str = "") -> list[Evaluation]:
     """Judge a checkpoint as anyone would load it, and write its manifest and card with the figures."""
     judged = load_checkpoint(folder)
-    evaluations = evaluate(Captioner(judged, device="cpu", batch_size=32), data, split)
+    evaluations = evaluate(Captioner(judged, device="cpu", batch_size=32), data, split, form=form)
     final = replace(judged.manifest, metrics={**judged.manifest.metrics, split: stored_metrics(evaluations)})
     card = render_card(final, evaluations)
     save_checkpoint(folder, manifest=final, model=judged.model, tokenizer=judged.tokenizer, card=card)

@@ -29,7 +29,7 @@ def run_trial(path: Path) -> Measured:
     config = read_config(path)
     try:
         captioner, examples = _captioner(config), _examples(config)
-        archive = ImageArchive(config.data.folder, captioner.manifest.preprocessing)
+        archive = ImageArchive(config.data.folder, captioner.manifest.preprocessing, config.data.form)
         latency = measure_latency(captioner, examples, archive)[-1]
         figures = _figures(config, captioner, examples)
         quality = figures["CIDEr"] + figures["macro F1 problems"]
@@ -44,7 +44,8 @@ def measure_figures(config: Config) -> Scores:
 
 
 def _examples(config: Config) -> list[Example]:
-    return [item for item in read_examples(config.data.folder, config.data.choice_split) if item.findings]
+    found = read_examples(config.data.folder, config.data.choice_split, form=config.data.form)
+    return [item for item in found if item.findings]
 
 
 def _captioner(config: Config) -> Captioner:
@@ -56,7 +57,7 @@ def _captioner(config: Config) -> Captioner:
 
 
 def _figures(config: Config, captioner: Captioner, examples: list[Example]) -> Scores:
-    train = read_examples(config.data.folder, "train")
+    train = read_examples(config.data.folder, "train", form=config.data.form)
     protocol = R2GenProtocol.from_train([example.findings for example in train])
-    drafts, _ = model_drafts(captioner, examples, config.data.folder)
+    drafts, _ = model_drafts(captioner, examples, config.data.folder, form=config.data.form)
     return judge(config.run.name, drafts, examples, protocol, meteor=False).summary

@@ -34,7 +34,9 @@ def reader_of(folder: Path, form: str = "") -> Reader:
         raise UsageError(f"there are no data in {str(folder)!r}; name a folder with one of: {known}")
     if len(found) > 1:
         names = ", ".join(reader.form for reader in found)
-        raise UsageError(f"{str(folder)!r} holds data of several forms ({names}); say which by [data] form")
+        raise UsageError(
+            f"{str(folder)!r} holds data of several forms ({names}); say which by [data] form, or by --form"
+        )
     return found[0]
 
 
