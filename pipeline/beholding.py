@@ -9,16 +9,17 @@ nothing: inverted laterals look much like other bones.
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from pipeline.study import VIEW_CLASSIFIER, Header, Pixels, Projection, View
-from pipeline.view_classifier import LEAST_SIDE, Opinion, Thresholds, shipped
+from pipeline.view_classifier import LEAST_SIDE, SHIPPED, Opinion, Thresholds, load_classifier
 
 OPPOSITE = {Projection.FRONTAL: Projection.LATERAL, Projection.LATERAL: Projection.FRONTAL}
 
 
-def beheld(header: Header, view: View) -> tuple[Header, View]:
-    """Header and view after a look at the pixels."""
-    classifier = shipped()
+def beheld(header: Header, view: View, folder: Path = SHIPPED) -> tuple[Header, View]:
+    """Header and view after a look at the pixels by the classifier in a folder."""
+    classifier = load_classifier(folder)
     return weighed(header, view, classifier, classifier.thresholds)
 
 

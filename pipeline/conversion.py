@@ -28,9 +28,10 @@ from pipeline.dicom import (
 )
 from pipeline.elements import UNDEFINED
 from pipeline.errors import BadObject, NotForUs, Unavailable
+from pipeline.handling import AS_SHIPPED, Handling
 from pipeline.layout import LAYOUT_TAGS, layout_of
 from pipeline.pixels import RENDER_TAGS, render
-from pipeline.rules import NO_RULES, RULE_TAGS, Rules
+from pipeline.rules import RULE_TAGS
 from pipeline.source import Source
 from pipeline.study import Conversion, Converted, Header, Preprocessing, Refused
 
@@ -42,11 +43,10 @@ def convert(
     *,
     size: int,
     preprocessing: Preprocessing,
-    rules: Rules = NO_RULES,
-    masks_text: bool = True,
+    handling: Handling = AS_SHIPPED,
 ) -> Conversion:
-    """Convert one object of `size` bytes; `masks_text`: paint over text that was burned in near the borders."""
-    work = _Work(Source(stream, size), preprocessing, rules, masks_text=masks_text)
+    """Convert one object of `size` bytes."""
+    work = _Work(Source(stream, size), preprocessing, handling)
     try:
         return work.run()
     except NotForUs as error:
@@ -73,12 +73,11 @@ def _where(error: BaseException) -> str:
 class _Work:
     """One conversion; keeps the header as far as it was read for whoever gives the reason."""
 
-    def __init__(self, source: Source, preprocessing: Preprocessing, rules: Rules, *, masks_text: bool) -> None:
+    def __init__(self, source: Source, preprocessing: Preprocessing, handling: Handling) -> None:
         self.header: Header | None = None
         self._source = source
         self._preprocessing = preprocessing
-        self._rules = rules
-        self._masks_text = masks_text
+        self._handling = handling
 
     def run(self) -> Converted:
         opening = open_data_set(self._source)
@@ -99,9 +98,10 @@ class _Work:
             encapsulated=element.length == UNDEFINED,
             vr=element.vr,
         )
-        view = render(frame, facts, self._preprocessing, masks_text=self._masks_text)
+        view = render(frame, facts, self._preprocessing, masks_text=self._handling.masks_text)
         assert self.header is not None
-        self.header, view = beheld(self.header, view)
+        if self._handling.classifier:
+            self.header, view = beheld(self.header, view, self._handling.classifier)
         return Converted(header=self.header, view=view, sha256=self._source.sha256())
 
     def _read_header(self, opening: Opening) -> Attributes:
@@ -116,7 +116,7 @@ class _Work:
         _refuse(refusal(self.header, facts))
         if not self.header.study_instance_uid or not self.header.sop_instance_uid:
             raise BadObject("no usable Study or SOP Instance UID")
-        standing, skipped = self._rules.judged(facts, self.header.standing)
+        standing, skipped = self._handling.rules.judged(facts, self.header.standing)
         self.header = replace(self.header, standing=standing)
         _refuse(skipped)
         return facts

@@ -9,6 +9,7 @@ what it never saw gets an uncertain opinion more often than not, and not always.
 Shapes: C channels in, D channels out, H height, W width, K kernel's side.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,8 +20,10 @@ from typing import Any, TypeAlias
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
+from safetensors import SafetensorError
+from safetensors.numpy import load
 
+from pipeline.errors import CheckpointError
 from pipeline.study import Pixels
 
 SIDE = 32  # pixels; what the network sees
@@ -29,7 +32,11 @@ LEAST_DEVIATION = 4.0  # grey levels; a blank image shows nothing
 STRIDE = 2
 CONVOLUTIONS = ("first", "second", "third")
 OUTPUTS = ("frontal", "lateral", "other", "inverted")
-FOLDER = Path(__file__).with_name("views")
+WANTED = (
+    "name a folder that `nightread-train views --out FOLDER` wrote, "
+    "or set NIGHTREAD_VIEW_CLASSIFIER to `shipped` or `off`"
+)
+SHIPPED = Path(__file__).with_name("views")  # the one that comes with the program
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -109,7 +116,22 @@ def standardised(small: Pixels) -> Floats:
 
 
 @cache
-def shipped() -> ViewClassifier:
-    """The classifier that comes with the program; read once a process."""
-    manifest = json.loads((FOLDER / "manifest.json").read_text(encoding="utf-8"))
-    return ViewClassifier(load_file(FOLDER / "model.safetensors"), Thresholds(**manifest["thresholds"]))
+def load_classifier(folder: Path = SHIPPED) -> ViewClassifier:
+    """Read a classifier as `nightread-train views --out FOLDER` writes it, once a process.
+
+    Raises:
+        CheckpointError: It is not one, not whole, or of other sizes than this release's network.
+    """
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        content = (folder / "model.safetensors").read_bytes()
+        classifier = ViewClassifier(load(content), Thresholds(**manifest["thresholds"]))
+        classifier.scores(np.zeros((manifest["side"], manifest["side"]), np.uint8))
+        whole = manifest["side"] == SIDE and manifest["sha256"] == hashlib.sha256(content).hexdigest()
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{str(folder)!r} holds no view classifier ({type(error).__name__}: {error}); {WANTED}"
+        ) from error
+    if not whole:
+        raise CheckpointError(f"the view classifier in {str(folder)!r} is damaged, or another release's; {WANTED}")
+    return classifier

@@ -16,6 +16,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from pipeline.conversion import convert
+from pipeline.handling import Handling
 from pipeline.rules import NO_RULES, Rules
 from pipeline.study import Conversion, Converted, Preprocessing, Refused, View
 
@@ -114,7 +115,9 @@ def convert_bytes(
 ) -> Conversion:
     """Convert an object held in memory."""
     preprocessing = Preprocessing(height=height, width=width, fit=fit)
-    return convert(io.BytesIO(content), size=len(content), preprocessing=preprocessing, rules=rules)
+    return convert(
+        io.BytesIO(content), size=len(content), preprocessing=preprocessing, handling=Handling(rules=rules)
+    )
 
 
 def converted(content: bytes, **preprocessing: Any) -> Converted:

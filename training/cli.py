@@ -218,12 +218,12 @@ def publish(checkpoint: Path) -> None:
 @_one_line_errors
 def views(*, chests: Path, frontals: Path, others: Path, out: Path | None, steps: int) -> None:
     """Judge the shipped view classifier (frontal, lateral, other) by views it never saw; with --out, train one."""
-    from pipeline.view_classifier import shipped
+    from pipeline.view_classifier import load_classifier
     from training.view_figures import figures
     from training.view_release import read_views, release, table
 
     seen = read_views(chests, frontals, others)
-    click.echo(table(release(seen, out, steps=steps) if out else list(figures(shipped(), seen))))
+    click.echo(table(release(seen, out, steps=steps) if out else list(figures(load_classifier(), seen))))
 
 
 def show_front(members: "Sequence[Member]", *, as_json: bool = False) -> None:

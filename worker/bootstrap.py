@@ -20,9 +20,11 @@ from db.registry import Registry
 from db.schema import require_current
 from pipeline.bucket import Bucket, open_bucket
 from pipeline.errors import UsageError
+from pipeline.handling import Handling
 from pipeline.manifest import Manifest, find_checkpoint, load_manifest
 from pipeline.modelplace import open_models
 from pipeline.rules import NO_RULES, Rules
+from pipeline.view_classifier import SHIPPED, load_classifier
 from pipeline.viewcache import require_outside
 from worker.converter import ConverterSpec
 from worker.heap import keep_freed_memory
@@ -178,13 +180,26 @@ class Site:
         )
 
     @cached_property
-    def rules(self) -> Rules:
-        """The site's own, read once: a changed file counts from the next start."""
+    def handling(self) -> Handling:
+        """What the site decides about converting, read once: a changed file counts from the next start."""
+        return Handling(
+            rules=self._rules(), masks_text=self.settings.mask_text, classifier=self._view_classifier()
+        )
+
+    def _rules(self) -> Rules:
         if self.settings.rules is None:
             return NO_RULES
         from pipeline.rules_file import load_rules  # noqa: PLC0415  # a YAML reader that few sites need
 
         return load_rules(self.settings.rules)
+
+    def _view_classifier(self) -> Path | None:
+        told = self.settings.view_classifier
+        if told == "off":
+            return None
+        folder = SHIPPED if told == "shipped" else Path(told)
+        load_classifier(folder)  # what is wrong with it is told now, not by every image
+        return folder
 
     @property
     def converter_spec(self) -> ConverterSpec:
@@ -196,8 +211,7 @@ class Site:
             pseudonym_key=self.pseudonyms.key,
             triage=self.triage,
             takes_indication=self.settings.indication != "off",
-            rules=self.rules,
-            masks_text=self.settings.mask_text,
+            handling=self.handling,
             object_seconds=self.settings.object_seconds,
             object_memory=self.settings.object_memory_mb * 1_000_000,
         )

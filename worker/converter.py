@@ -18,7 +18,7 @@ import structlog
 
 from db.records import ObjectWork
 from pipeline.bucket import open_bucket
-from pipeline.rules import NO_RULES, Rules
+from pipeline.handling import AS_SHIPPED, Handling
 from pipeline.study import Preprocessing
 from pipeline.viewcache import open_view_cache
 from worker.logs import configure_logs
@@ -43,8 +43,7 @@ class ConverterSpec:
     takes_indication: bool
     object_seconds: int  # CPU
     object_memory: int  # bytes
-    rules: Rules = NO_RULES
-    masks_text: bool = True  # must go with `views`, where masked and unmasked ones lie apart
+    handling: Handling = AS_SHIPPED  # must go with `views`, where masked and unmasked ones lie apart
 
 
 def open_desk(spec: ConverterSpec) -> Desk:
@@ -56,8 +55,7 @@ def open_desk(spec: ConverterSpec) -> Desk:
         pseudonyms=Pseudonyms(key=spec.pseudonym_key),
         triage=spec.triage,
         takes_indication=spec.takes_indication,
-        rules=spec.rules,
-        masks_text=spec.masks_text,
+        handling=spec.handling,
     )
 
 

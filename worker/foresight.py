@@ -14,9 +14,10 @@ import click
 
 from pipeline.assembly import assemble, refusal
 from pipeline.errors import UsageError
+from pipeline.handling import Handling
 from pipeline.manifest import Manifest
 from pipeline.ranking import Candidate
-from pipeline.rules import NO_RULES, Rules
+from pipeline.rules import NO_RULES
 from pipeline.sidecar import is_sidecar
 from pipeline.study import Conversion, Converted
 from worker.bootstrap import Site
@@ -57,9 +58,9 @@ class Foresight:
 def show_foresight(settings: Settings, path: Path, *, as_json: bool) -> None:
     """Print what a run would make of the files under `path`."""
     site = Site(settings=settings)
-    if site.rules is NO_RULES:
+    if site.handling.rules is NO_RULES:
         click.echo("nightread: warning: no rules are given: set NIGHTREAD_RULES or --rules", err=True)
-    told = foresee(path, site.manifest, site.rules, marker=settings.marker, masks_text=settings.mask_text)
+    told = foresee(path, site.manifest, site.handling, marker=settings.marker)
     if not told.objects:
         raise UsageError(f"there is no file under {str(path)!r}; name a folder of DICOM files")
     if as_json:
@@ -69,9 +70,7 @@ def show_foresight(settings: Settings, path: Path, *, as_json: bool) -> None:
         click.echo(line)
 
 
-def foresee(
-    path: Path, manifest: Manifest, rules: Rules, *, marker: str = "", masks_text: bool = True
-) -> Foresight:
+def foresee(path: Path, manifest: Manifest, handling: Handling, *, marker: str = "") -> Foresight:
     """As `show_foresight`, as a value."""
     fates: list[Fate] = []
     studies: dict[str, list[Candidate]] = defaultdict(list)
@@ -80,14 +79,16 @@ def foresee(
         if is_sidecar(name) or file.name == marker:
             fates.append(Fate(object=name, outcome="skipped", reason="no image: a sidecar or a marker"))
             continue
-        conversion = convert_file(file, manifest.preprocessing, rules, masks_text=masks_text)
+        conversion = convert_file(file, manifest.preprocessing, handling)
         if isinstance(conversion, Converted):
             stored = datetime.fromtimestamp(file.stat().st_mtime, UTC)
             one = candidate_of(conversion.header, id=len(fates), last_modified=stored, sha256=conversion.sha256)
             studies[conversion.header.study_instance_uid].append(one)
         fates.append(_fate(name, conversion))
     reasons = dict(_assembled(studies, manifest, fates))
-    return Foresight(model=manifest.title, rules_sha256=rules.sha256, objects=tuple(fates), studies=reasons)
+    return Foresight(
+        model=manifest.title, rules_sha256=handling.rules.sha256, objects=tuple(fates), studies=reasons
+    )
 
 
 def _assembled(

@@ -111,6 +111,10 @@ class Settings(BaseSettings):
         default=True,
         description="Paint over text that was burned in near an image's borders, before a view is kept",
     )
+    view_classifier: str = Field(
+        "shipped",
+        description="What judges views beside their headers: `shipped`, `off`, or the folder of a site's own",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level to log")
 
     @property

@@ -12,8 +12,8 @@ from pipeline.assembly import Assembly, assemble, refusal
 from pipeline.background import first_known
 from pipeline.conversion import convert
 from pipeline.errors import BadObject, NightreadError, Unavailable, UsageError
+from pipeline.handling import Handling
 from pipeline.manifest import Manifest
-from pipeline.rules import Rules
 from pipeline.sidecar import is_sidecar, read_sidecar
 from pipeline.study import Background, Conversion, Converted, Preprocessing, Report, Reported, Study
 from worker.bootstrap import Site
@@ -30,7 +30,7 @@ def convert_path(settings: Settings, path: Path, out: Path) -> int:
     site = Site(settings=settings)
     failed = False
     for file in files_under(path):
-        conversion = convert_file(file, site.manifest.preprocessing, site.rules, masks_text=settings.mask_text)
+        conversion = convert_file(file, site.manifest.preprocessing, site.handling)
         name = file.name if path.is_file() else str(file.relative_to(path))
         if isinstance(conversion, Converted):
             target = out / f"{name}.png"
@@ -56,7 +56,7 @@ def caption_paths(
     found = [file for path in paths for file in files_under(path)]
     files = [file for file in found if not is_sidecar(file.name)]
     wanted = site.manifest.preprocessing
-    conversions = [convert_file(file, wanted, site.rules, masks_text=settings.mask_text) for file in files]
+    conversions = [convert_file(file, wanted, site.handling) for file in files]
     views = [conversion for conversion in conversions if isinstance(conversion, Converted)]
     for file, conversion in zip(files, conversions, strict=True):
         if not isinstance(conversion, Converted):
@@ -149,12 +149,12 @@ def files_under(path: Path) -> Iterator[Path]:
         yield from (file for file in sorted(path.rglob("*")) if file.is_file())
 
 
-def convert_file(file: Path, preprocessing: Preprocessing, rules: Rules, *, masks_text: bool = True) -> Conversion:
+def convert_file(file: Path, preprocessing: Preprocessing, handling: Handling) -> Conversion:
     """Convert one file; Unavailable where the disk does not give it."""
     try:
         with file.open("rb") as stream:
             size = file.stat().st_size
-            return convert(stream, size=size, preprocessing=preprocessing, rules=rules, masks_text=masks_text)
+            return convert(stream, size=size, preprocessing=preprocessing, handling=handling)
     except OSError as error:
         raise Unavailable(f"{str(file)!r} cannot be read: {error.strerror}") from error
 

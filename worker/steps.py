@@ -25,8 +25,8 @@ from pipeline.assembly import Assembly, assemble, refusal
 from pipeline.bucket import Bucket
 from pipeline.conversion import convert
 from pipeline.errors import BadObject, NightreadError, NotForUs, ObjectChanged, Unavailable
+from pipeline.handling import AS_SHIPPED, Handling
 from pipeline.manifest import Accepts
-from pipeline.rules import NO_RULES, Rules
 from pipeline.sidecar import is_sidecar, read_sidecar
 from pipeline.study import (
     Background,
@@ -87,8 +87,7 @@ class Desk:
     pseudonyms: Pseudonyms
     triage: Triage
     takes_indication: bool = True  # else no free text is stored or told to a model
-    rules: Rules = NO_RULES  # the site's
-    masks_text: bool = True  # burned in near an image's borders
+    handling: Handling = AS_SHIPPED
 
 
 def intake(ledger: Ledger, bucket: Bucket, on_page: Callable[[int, int], None]) -> int:
@@ -127,13 +126,7 @@ def convert_object(desk: Desk, work: ObjectWork) -> ObjectOutcome:
 
 
 def _convert(desk: Desk, stream: BinaryIO, size: int) -> Conversion:
-    return convert(
-        stream,
-        size=size,
-        preprocessing=desk.preprocessing,
-        rules=desk.rules,
-        masks_text=desk.masks_text,
-    )
+    return convert(stream, size=size, preprocessing=desk.preprocessing, handling=desk.handling)
 
 
 def _converted(desk: Desk, work: ObjectWork, conversion: Conversion) -> ObjectOutcome:

@@ -24,6 +24,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.burned_in import WIDEST_VIEW, mask_text
 from pipeline.conversion import convert
+from pipeline.handling import Handling
 from pipeline.study import Converted, Pixels, Preprocessing
 
 DATA = Path(os.environ.get("NIGHTREAD_TEST_DATA", Path(__file__).parents[3] / "shared"))
@@ -78,7 +79,9 @@ def corpus_hosts() -> Iterator[Host]:
 
 def _converted(content: bytes, rows: int, columns: int) -> Converted | None:
     wanted = Preprocessing(height=rows, width=columns, fit="squash")
-    result = convert(io.BytesIO(content), size=len(content), preprocessing=wanted, masks_text=False)
+    result = convert(
+        io.BytesIO(content), size=len(content), preprocessing=wanted, handling=Handling(masks_text=False)
+    )
     return result if isinstance(result, Converted) else None
 
 

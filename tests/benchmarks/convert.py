@@ -23,6 +23,7 @@ from PIL import Image
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from pipeline.conversion import convert
+from pipeline.handling import Handling
 from pipeline.study import Converted, Pixels, Preprocessing
 from tests.benchmarks import ct_skips, processes, radiograph_files
 from tests.benchmarks.alternating import medians
@@ -47,7 +48,9 @@ def ours(path: Path, size: int, *, masks_text: bool = False) -> Pixels:
     """The view as a run makes it; with `masks_text`, where a site has not switched that off."""
     wanted = Preprocessing(height=size, width=size, fit="squash")
     with path.open("rb", buffering=0) as stream:
-        made = convert(stream, size=path.stat().st_size, preprocessing=wanted, masks_text=masks_text)
+        made = convert(
+            stream, size=path.stat().st_size, preprocessing=wanted, handling=Handling(masks_text=masks_text)
+        )
     assert isinstance(made, Converted), made
     return made.view.pixels
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.view_classifier import shipped
+from pipeline.view_classifier import load_classifier
 from training.view_data import Seen, chests
 from training.view_figures import Figures, figures
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no views at {FOLDE
 @pytest.fixture(scope="module")
 def found() -> list[Figures]:
     val: list[Seen] = [one for one in chests(FOLDER) if one.side == "val"]
-    return list(figures(shipped(), val))
+    return list(figures(load_classifier(), val))
 
 
 def test_at_least_99_in_100_val_views_are_told_right(found: list[Figures]) -> None:

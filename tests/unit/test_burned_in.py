@@ -1,7 +1,5 @@
 """Text near an image's borders is painted over; anatomy, lead markers and what stands in the middle are left."""
 
-from typing import Any
-
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +7,7 @@ from numpy.typing import NDArray
 
 from pipeline.burned_in import find_text, mask_text
 from pipeline.conversion import convert
+from pipeline.handling import Handling
 from pipeline.study import Converted, Pixels, Preprocessing
 from tests.dicom_builder import dicom_bytes
 
@@ -99,12 +98,14 @@ def test_images_of_any_shape_are_taken(shape: tuple[int, int]) -> None:
     assert find_text(noise).shape[1] == 4
 
 
-def _convert(**more: Any) -> Converted:
+def _convert(*, masks_text: bool = True) -> Converted:
     import io
 
     content = dicom_bytes(written(body(), NAME, (10, 24)))
     wanted = Preprocessing(height=SIDE, width=SIDE, fit="squash")
-    result = convert(io.BytesIO(content), size=len(content), preprocessing=wanted, **more)
+    result = convert(
+        io.BytesIO(content), size=len(content), preprocessing=wanted, handling=Handling(masks_text=masks_text)
+    )
     assert isinstance(result, Converted)
     return result
 

@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from pipeline.phantom import invent, radiograph
+from pipeline.study import VIEW_CLASSIFIER
 from tests.dicom_builder import CT_IMAGE, dicom_bytes
 from worker.cli import main
 
@@ -67,3 +70,23 @@ def test_a_wrong_file_of_rules_stops_before_anything_is_read(archive: Path, tmp_
     result = CliRunner().invoke(main, ["rules", "test", str(archive), "--rules", str(tmp_path / "site.yaml")])
     assert result.exit_code == 2
     assert "line 1: `do` is one of skip, prefer, avoid, keep, take" in result.output
+
+
+def test_a_site_that_switched_the_classifier_off_goes_by_headers_alone(tmp_path: Path) -> None:
+    view = radiograph(invent(1), "lateral", rows=256, columns=256)
+    (tmp_path / "a.dcm").write_bytes(dicom_bytes(np.asarray(view * 255, np.uint16), ViewPosition=""))
+    told = {}
+    for setting in ("shipped", "off"):
+        environment = {"NIGHTREAD_HOME": str(tmp_path / "home"), "NIGHTREAD_VIEW_CLASSIFIER": setting}
+        result = CliRunner().invoke(main, ["rules", "test", str(tmp_path / "a.dcm"), "--json"], env=environment)
+        assert result.exit_code == 0, result.output
+        (fate,) = json.loads(result.stdout)["objects"]
+        told[setting] = (fate["projection"], fate["projection_source"], fate["projection_confidence"] is not None)
+    assert told == {"shipped": ("lateral", VIEW_CLASSIFIER, True), "off": ("unknown", "", False)}
+
+
+def test_a_folder_without_a_classifier_is_refused_before_any_image(archive: Path, tmp_path: Path) -> None:
+    environment = {"NIGHTREAD_HOME": str(tmp_path / "home"), "NIGHTREAD_VIEW_CLASSIFIER": str(archive)}
+    result = CliRunner().invoke(main, ["rules", "test", str(archive)], env=environment)
+    assert result.exit_code == 1
+    assert "holds no view classifier" in result.stderr

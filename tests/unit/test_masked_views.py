@@ -8,6 +8,7 @@ import pytest
 
 from db.records import ObjectState
 from pipeline.folder_bucket import FolderBucket
+from pipeline.handling import Handling
 from pipeline.study import Preprocessing
 from pipeline.viewcache import FolderViewCache
 from tests.dicom_builder import dicom_bytes
@@ -32,7 +33,7 @@ def test_a_kept_view_shows_a_name_only_where_the_site_wants_it(tmp_path: Path, *
         preprocessing=SIZE,
         pseudonyms=Pseudonyms(key=b"test"),
         triage=Triage(),
-        masks_text=masks_text,
+        handling=Handling(masks_text=masks_text),
     )
     (ref,) = bucket.list()
     outcome = convert_object(desk, work_on(bucket, ref))
