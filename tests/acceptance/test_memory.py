@@ -16,11 +16,11 @@ LIMIT = 2_500_000_000  # bytes, the whole process tree
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_ten_times_the_studies_need_the_same_memory(tmp_path: Path) -> None:
-    write_studies(tmp_path / "archive", 200)
+    write_studies(tmp_path / "archive", 100)
     few = _peak(Night(home=tmp_path / "few", source=tmp_path / "archive"))
-    write_studies(tmp_path / "archive", 1800, first=200)
+    write_studies(tmp_path / "archive", 900, first=100)
     many = _peak(Night(home=tmp_path / "many", source=tmp_path / "archive"))
-    print(f"peak of the process tree: {few / 1e6:.0f} MB for 200 studies, {many / 1e6:.0f} MB for 2,000")  # noqa: T201
+    print(f"peak of the process tree: {few / 1e6:.0f} MB for 100 studies, {many / 1e6:.0f} MB for 1,000")  # noqa: T201
     assert many < LIMIT
     assert abs(many - few) / few < 0.10
 
