@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from pipeline.checkpoint import Checkpoint
-from pipeline.decoding import Decoded, decode
+from pipeline.decoding import Decoded
 from pipeline.errors import UsageError
 from pipeline.explain import Explainer
 from pipeline.findings import extract
+from pipeline.guidance import Basis, Drafter
 from pipeline.manifest import REQUIRED
 from pipeline.overlay import Overlay
 from pipeline.study import Dead, Outcome, Pixels, Report, Reported, RetryLater, Skipped, Study
@@ -46,7 +47,6 @@ class Captioner:
         self.batch_size = batch_size
         self.decoding = asdict(checkpoint.manifest.decoding)
         self._tokenizer = checkpoint.tokenizer
-        self._ids = checkpoint.ids
         self._device = choose_device(device)
         on_gpu = self._device.type == "cuda"
         self.device_name = torch.cuda.get_device_name(self._device) if on_gpu else "cpu"
@@ -54,6 +54,12 @@ class Captioner:
         self._type = _gpu_type() if on_gpu else torch.float32
         self.dtype = str(self._type).removeprefix("torch.")
         self._model = checkpoint.model.to(self._device).to(memory_format=torch.channels_last).eval()
+        self._drafter = Drafter(
+            model=self._model,
+            tokenizer=checkpoint.tokenizer,
+            ids=checkpoint.ids,
+            concepts=checkpoint.manifest.concepts,
+        )
         self._explainer = Explainer(self._model, checkpoint.manifest.concepts, checkpoint.tokenizer)
 
     @property
@@ -124,9 +130,11 @@ class Captioner:
     def _run(self, studies: list[Study]) -> list[Outcome]:
         views, mask = self._load(studies)
         with torch.inference_mode(), self._precision():
-            memory, state, concepts = self._model.encode(views, mask, self._indications(studies))
-            decoded = decode(self._model, memory, state, self._ids, self.manifest.decoding)
-        told = concepts.float().cpu().tolist()
+            maps = self._model.see(views, mask)
+            evidence = self._model.weigh(self._model.judge(maps, mask))
+            basis = Basis(maps=maps, mask=mask, evidence=evidence, indication=self._indications(studies))
+            decoded = self._drafter.draft(basis, self.manifest.decoding)
+        told = self._model.believe(evidence).float().cpu().tolist()
         return [self._outcome(*parts) for parts in zip(studies, decoded, told, strict=True)]
 
     def _precision(self) -> AbstractContextManager[Any]:

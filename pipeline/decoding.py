@@ -23,9 +23,6 @@ NEVER = float("-inf")
 class Captioning(Protocol):
     """A model that can be decoded. Pure: no call changes the model; called under inference mode."""
 
-    def encode(self, views: Tensor, mask: Tensor, indication: Tensor) -> tuple[Memory, State, Tensor]:
-        """uint8 [B, V, H, W], bool [B, V], ids [B, L] -> memory, first state, concept probabilities [B, K]."""
-
     def begin(self, memory: Memory) -> State:
         """The state before any word."""
 

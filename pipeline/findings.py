@@ -36,6 +36,7 @@ CHEXPERT = (  # the 14 labels, by the names that rules give them
     *("Support Devices", NO_FINDING),
 )
 LABELS = tuple(dict.fromkeys([*(label for rule in RULES for label in rule.labels), NO_FINDING]))
+TELLABLE = frozenset(LABELS) | {label.split("/")[0] for label in LABELS}  # what `present_labels` can hold
 _STRENGTH = {Polarity.ABSENT: 0, Polarity.UNCERTAIN: 1, Polarity.PRESENT: 2}
 _SENTENCES = re.compile(r"(?<=[.!?])\s+|\n+")
 

@@ -40,6 +40,16 @@ class Accepts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Guidance:
+    """How it is decided what a draft tells (`pipeline.guidance`)."""
+
+    weight: float  # of the problems that it names, beside the mean log-probability of its words
+    even: float  # probability of a problem from which naming it pays
+    tried: int  # problems a study and round
+    rounds: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DecodingSettings:
     """How reports are searched; part of their provenance."""
 
@@ -49,6 +59,7 @@ class DecodingSettings:
     length_penalty: float  # score = sum of log-probabilities / length ** penalty
     block_trigrams: bool  # no word twice in a row, no three words twice in one section
     evidence: dict[str, tuple[float, float, float]]  # concept -> scale, offset and prior of its head's logit
+    guidance: Guidance | None = None  # none: the likeliest words under the evidence as it is
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,7 +184,8 @@ def _decoding(raw: dict[str, Any]) -> DecodingSettings:
         name: (float(scale), float(offset), float(prior))
         for name, (scale, offset, prior) in raw["evidence"].items()
     }
-    return DecodingSettings(**{**raw, "evidence": maps})
+    guidance = Guidance(**raw["guidance"]) if raw.get("guidance") else None
+    return DecodingSettings(**{**raw, "evidence": maps, "guidance": guidance})
 
 
 def _check(manifest: Manifest, path: Path) -> None:

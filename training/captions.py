@@ -30,6 +30,7 @@ class Lesson:
     indications: Sequence[Sequence[int]]  # ids
     tokens: Sequence[Sequence[int]]  # <bos> ... <eos>
     choices: tuple[Tensor, ...] = ()  # [B] per section: which of a teacher's candidates that is
+    expected: Tensor | None = None  # [B, P] how likely a teacher finds each problem
 
 
 class Lessons(Protocol):
@@ -120,6 +121,7 @@ class Told:
     indications: Tensor  # [B, L]
     tokens: Tensor  # [B, T]
     choices: tuple[Tensor, ...] = ()  # [B] per section, as the lesson's
+    expected: Tensor | None = None  # [B, P] as the lesson's
 
     def memory(self, model: ReportModel) -> Memory:
         """What a model makes of it."""
@@ -139,6 +141,7 @@ def draw_told(data: Written, index: Sequence[int], config: ReportConfig, generat
         indications=pad_tokens(lesson.indications, data.device),
         tokens=pad_tokens(lesson.tokens, data.device),
         choices=tuple(choice.to(data.device) for choice in lesson.choices),
+        expected=None if lesson.expected is None else lesson.expected.to(data.device),
     )
 
 

@@ -29,6 +29,7 @@ def examine(path: Path) -> list[Problem]:
     for name, table in tables.items():
         problems += missing_paths(table, name)
     problems += _model_problems(tables)
+    problems += _belief_problems(tables)
     problems += _start_problems(tables)
     problems += _teacher_problems(tables)
     problems += _data_problems(tables)
@@ -41,6 +42,15 @@ def _model_problems(tables: Mapping[str, Any]) -> list[Problem]:
         return []
     kind = f"[model] use_multimodal is a switch of {MULTIMODAL!r} alone; leave it out"
     return [Problem(kind=kind, place=f"architecture is {tables['model'].architecture!r}")]
+
+
+def _belief_problems(tables: Mapping[str, Any]) -> list[Problem]:
+    if not {"model", "reports"} <= tables.keys() or not tables["model"].use_beliefs:
+        return []
+    if tables["reports"].targets == "consensus":
+        return []
+    kind = '[model] use_beliefs learns from the consensus; leave it out, or set [reports] targets = "consensus"'
+    return [Problem(kind=kind, place=f"targets is {tables['reports'].targets!r}")]
 
 
 def _data_problems(tables: Mapping[str, Any]) -> list[Problem]:

@@ -105,8 +105,10 @@ class ReportConfig:
         "written"  # or the report expected to be best (`training.consensus`)
     )
     plan_epochs: Whole = 0  # of the stage before, which learns what to write without words (`training.planning`)
+    belief_epochs: Whole = 20  # of the stage after, with [model] use_beliefs (`training.believing`)
     plan_batch: Count = 128
     plan_rate: Rate = 2e-3
+    sure: Share = 0.0  # of the consensus' lessons, how many tell one problem beyond doubt (`training.evidence`)
     findings_first: bool = False  # sentences that name a finding before those that rule one out
     min_normal_words: Whole = 0  # normal findings that are shorter are not learnt
     average_decay: Share = 0.0  # of the moving average of the weights; 0: none
@@ -149,6 +151,16 @@ class RewardConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class GuidanceConfig:
+    """How it is decided what a draft tells (`pipeline.guidance`). No rounds: its evidence alone decides."""
+
+    rounds: Whole = 0
+    weight: Weight = 0.5  # of the problems that a draft names, beside the mean log-probability of its words
+    even: Share = 0.15  # probability of a problem from which naming it pays
+    tried: Count = 4  # problems a study and round
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelConfig:
     """The decoder: its architecture, its size and its switches (`pipeline.models.shape`)."""
 
@@ -165,6 +177,7 @@ class ModelConfig:
     use_concepts: bool = True
     use_indication: bool = True
     use_multimodal: bool = False
+    use_beliefs: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,6 +209,7 @@ class Config:
     impressions: ConsensusConfig
     rewards: RewardConfig
     distillation: DistillationConfig
+    guidance: GuidanceConfig
     sha256: str  # of the file it was read from, and what was changed in it
 
 

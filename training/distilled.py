@@ -6,7 +6,7 @@ task's. The teacher's drafts may stand for some of the reports to write. Knows n
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from torch import Generator, Tensor, nn
@@ -105,4 +105,4 @@ class DraftedLessons:
         """The plain lesson, or the draft in place of its tokens."""
         lesson = self.plain.lesson(index, hidden, generator)
         tokens = draw_targets(lesson.tokens, [self.drafts[i] for i in index], self.share, generator)
-        return Lesson(evidence=lesson.evidence, indications=lesson.indications, tokens=tokens)
+        return replace(lesson, tokens=tokens)

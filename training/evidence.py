@@ -15,6 +15,8 @@ from statistics import NormalDist
 import torch
 from torch import Generator, Tensor
 
+from pipeline.guidance import SURE
+
 MUTE = 0.05  # a separation below which errors cannot be told from the truth
 INDEPENDENT = 0.2  # share of independence in correlations
 HIGHEST = 2.5  # of a separation: an AUROC of .96, however lucky the choice split was
@@ -52,6 +54,20 @@ def common_errors(evidence: Tensor, truth: Tensor, apart: Tensor) -> Tensor:
     kin.fill_diagonal_(1.0)
     root: Tensor = torch.linalg.cholesky(kin)
     return root
+
+
+def assure(evidence: Tensor, places: Tensor, share: float, generator: Generator) -> Tensor:
+    """Evidence [B, K] in which a share of the studies is told one of the concepts at `places` beyond doubt.
+
+    Any concept as often as any other, whatever the study: so a decoder learns to say what is rare or hard to see.
+    """
+    if not share or not len(places):
+        return evidence
+    rows = (torch.rand(len(evidence), generator=generator) < share).nonzero().flatten()
+    told = places[torch.randint(len(places), (len(rows),), generator=generator)]
+    evidence = evidence.clone()
+    evidence[rows, told] = SURE
+    return evidence
 
 
 def draw_evidence(truth: Tensor, apart: Tensor, generator: Generator, kin: Tensor | None = None) -> Tensor:

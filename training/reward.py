@@ -80,7 +80,7 @@ class Truthfulness:
         """Problems with enough cases, worth the more the rarer they are."""
         counts = Counter(label for labels in coded for label in labels if label != "normal")
         common = max(counts.values(), default=1)
-        worth = {name: math.sqrt(common / count) for name, count in counts.items() if count >= at_least}
+        worth = {name: math.sqrt(common / count) for name, count in sorted(counts.items()) if count >= at_least}
         return cls(coded=coded, worth=worth, even=even)
 
     def named(self, sentence: str) -> frozenset[str]:

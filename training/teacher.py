@@ -18,7 +18,7 @@ from pipeline import text
 from training.captions import Lesson
 from training.config import ConsensusConfig
 from training.consensus import Archive, Candidates, composed, likeness, names_of
-from training.evidence import draw_evidence
+from training.evidence import assure, draw_evidence
 from training.grams import Vectors
 from training.reward import Truthfulness
 
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 SENTENCES_PER_PROBLEM = 4
 BATCH = 256
 WORD_DROPOUT = 0.1
+ASKED = 8.0  # what an equal indication is worth for a problem's chance; more than for words (`department`)
 Sentences = tuple[str, ...]
 
 
@@ -48,29 +49,30 @@ class Teacher:
     sections: tuple[Section, Section]
     tokenizer: Tokenizer
     kin: Tensor | None = None  # [K, K] how its errors go together; independent where there is none
+    sure: float = 0.0  # share of the lessons that tell one problem beyond doubt
 
     def lesson(self, index: Sequence[int], hidden: Sequence[bool], generator: Generator) -> Lesson:
         """A lesson on some studies, the indication of some hidden."""
         rows = torch.tensor(list(index))
-        evidence = draw_evidence(self.archive.concepts[rows], self.apart, generator, self.kin)
+        drawn = draw_evidence(self.archive.concepts[rows], self.apart, generator, self.kin)
+        evidence = assure(drawn, self.archive.places, self.sure, generator)
         told = [[] if hide else _thin(self.words[i], generator) for i, hide in zip(index, hidden, strict=True)]
-        choices = self._choices(evidence, told, rows)
+        indications = self.archive.vectors.dense(told)
+        choices = self._choices(evidence, indications, rows)
         reports = zip(*self._texts(choices), strict=True)
         return Lesson(
             evidence=evidence,
             indications=[text.encode(self.tokenizer, words) for words in told],
             tokens=[text.encode(self.tokenizer, text.report_tokens(*report)) for report in reports],
             choices=choices,
+            expected=self.archive.expect(evidence, indications, ConsensusConfig(department=ASKED), rows),
         )
 
     def choose(self, evidence: Tensor, told: Sequence[Sequence[str]]) -> tuple[list[Sentences], list[Sentences]]:
         """Findings and impression of studies that the teacher does not know."""
-        return self._texts(self._choices(evidence, told, None))
+        return self._texts(self._choices(evidence, self.archive.vectors.dense(told), None))
 
-    def _choices(
-        self, evidence: Tensor, told: Sequence[Sequence[str]], own: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        indications = self.archive.vectors.dense(told)
+    def _choices(self, evidence: Tensor, indications: Tensor, own: Tensor | None) -> tuple[Tensor, Tensor]:
         findings, impressions = (self._best(part, evidence, indications, own) for part in self.sections)
         return findings, impressions
 
@@ -107,6 +109,7 @@ def prepare_teacher(
     tokenizer: Tokenizer,
     seed: int,
     kin: Tensor | None = None,
+    sure: float = 0.0,
 ) -> Teacher:
     """A teacher from studies: their concepts [N, K] by name, sections as sentences, and cleaned references."""
     vectors = Vectors.of(indications)
@@ -122,7 +125,7 @@ def prepare_teacher(
     generator = torch.Generator().manual_seed(seed)
     sections = []
     for texts, cleaned, settings in zip(written, references, how, strict=True):
-        lesson = _Preparation(archive, apart, worth, truth, cleaned, settings, kin)
+        lesson = _Preparation(archive, apart, worth, truth, cleaned, settings, kin, sure)
         sections.append(Section(candidates=lesson.candidates(texts, generator), how=settings))
         log.info("consensus: %d candidates kept", len(sections[-1].candidates.texts))
     return Teacher(
@@ -133,6 +136,7 @@ def prepare_teacher(
         sections=(sections[0], sections[1]),
         tokenizer=tokenizer,
         kin=kin,
+        sure=sure,
     )
 
 
@@ -145,6 +149,7 @@ class _Preparation:
     references: Sequence[str]
     how: ConsensusConfig
     kin: Tensor | None
+    sure: float
 
     def candidates(self, written: Sequence[tuple[str, ...]], generator: Generator) -> Candidates:
         texts = list(dict.fromkeys(written))
@@ -173,7 +178,8 @@ class _Preparation:
             shown = 0.0 if number % 4 == 3 else 1.0  # noqa: PLR2004 - every fourth round hides all indications
             for start in range(0, len(self.archive.concepts), BATCH):
                 rows = torch.arange(start, min(start + BATCH, len(self.archive.concepts)))
-                evidence = draw_evidence(self.archive.concepts[rows], self.apart, generator, self.kin)
+                drawn = draw_evidence(self.archive.concepts[rows], self.apart, generator, self.kin)
+                evidence = assure(drawn, self.archive.places, self.sure, generator)
                 told = shown * self.archive.indications[rows]
                 weights = self.archive.weigh(evidence, told, self.how, rows)
                 expected = self.archive.expect(evidence, told, self.how, rows)

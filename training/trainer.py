@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from pipeline import text
 from pipeline.captioner import choose_device
 from pipeline.checkpoint import load_checkpoint
-from pipeline.manifest import DecodingSettings
+from pipeline.manifest import DecodingSettings, Guidance
 from pipeline.models.encoder import ViewEncoder
 from pipeline.models.report_model import ReportModel
 from pipeline.models.shape import Shape
@@ -88,6 +88,7 @@ def _new_model(config: Config, material: Material) -> ReportModel:
 
 def _decoding(config: Config, material: Material, model: ReportModel) -> DecodingSettings:
     maps = model.evidence.T.tolist()
+    guidance = Guidance(**asdict(config.guidance)) if config.guidance.rounds else None
     return DecodingSettings(
         beams=config.reports.beams,
         max_findings=config.reports.max_findings,
@@ -95,4 +96,5 @@ def _decoding(config: Config, material: Material, model: ReportModel) -> Decodin
         length_penalty=config.reports.length_penalty,
         block_trigrams=config.reports.block_trigrams,
         evidence={name: tuple(values) for name, values in zip(material.names, maps, strict=True)},
+        guidance=guidance,
     )

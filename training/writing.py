@@ -13,11 +13,13 @@ import torch
 
 from pipeline import text
 from pipeline.checkpoint import special_tokens
-from pipeline.decoding import decode
+from pipeline.decoding import Decoded
+from pipeline.guidance import Basis, Drafter
 from pipeline.manifest import DecodingSettings
 from pipeline.models.encoder import scatter_views
 from pipeline.models.report_model import ReportModel
 from pipeline.study import Background
+from training.believing import BeliefTask
 from training.captions import CaptionTask, Lessons, Written, WrittenLessons, pad_tokens
 from training.clinical import clinical_scores, named_labels, scored_labels
 from training.config import Config
@@ -76,15 +78,18 @@ class Judge:
         device = next(model.parameters()).device
         evidence = model.weigh(self.seen.logits.to(device))
         told = [_told(self.material, background_of(example)) for example in self.material.choice]
-        drafts = []
+        drafter = Drafter(
+            model=model, tokenizer=tokenizer, ids=special_tokens(tokenizer), concepts=self.material.names
+        )
+        drafts: list[Decoded] = []
         for start in range(0, len(told), BATCH):
             part = slice(start, min(start + BATCH, len(told)))
             present, mask = self.seen.choice.batch(range(part.start, part.stop), generator=None)
             maps = scatter_views(present.to(device), mask.to(device))
             with torch.inference_mode():
-                indications = pad_tokens(told[part], device)
-                memory = model.remember(maps, mask.to(device), evidence[part], indications)
-                drafts += decode(model, memory, model.begin(memory), special_tokens(tokenizer), self.decoding)
+                indication = pad_tokens(told[part], device)
+                basis = Basis(maps=maps, mask=mask.to(device), evidence=evidence[part], indication=indication)
+                drafts += drafter.draft(basis, self.decoding)
         sections = [text.split_sections(text.decode(tokenizer, draft.tokens)) for draft in drafts]
         return [(text.detokenize(findings), text.detokenize(impression)) for findings, impression in sections]
 
@@ -107,9 +112,10 @@ def learn_to_write(
     folder, name = config.run.work, _name(config)
     settings = (config.reports, config.findings, config.impressions, config.data)
     facts = {"settings": repr(settings), "data": material.sha256}
-    if isinstance(data.lessons, Teacher):
-        log.info("consensus on the choice split: %s", judge.score(judge.chosen(data.lessons)))
-        _plan(config, material, data, model, [len(section.candidates.texts) for section in data.lessons.sections])
+    teacher = data.lessons
+    if isinstance(teacher, Teacher):
+        log.info("consensus on the choice split: %s", judge.score(judge.chosen(teacher)))
+        _plan(config, material, data, model, [len(section.candidates.texts) for section in teacher.sections])
     data = _with_drafts(config, material, data, mentor)
     task = CaptionTask(model=model, data=data, config=config.reports, judged=judge)
     if mentor:
@@ -129,6 +135,11 @@ def learn_to_write(
         loop = LoopSettings(epochs=config.rewards.epochs, mixed_precision=config.run.mixed_precision)
         facts = {"settings": repr((config.rewards, facts))}
         run(critical, loop, seed=config.run.seed, folder=folder, name=f"{name}-rewards", facts=facts)
+    if config.model.use_beliefs and isinstance(teacher, Teacher):
+        beliefs = BeliefTask(model=model, data=data, places=teacher.archive.places, config=config.reports)
+        loop = LoopSettings(epochs=config.reports.belief_epochs, judge_every=10)
+        facts = {"settings": repr((config.model, facts))}
+        run(beliefs, loop, seed=config.run.seed, folder=folder, name=f"{name}-beliefs", facts=facts)
 
 
 def _name(config: Config) -> str:
@@ -155,7 +166,7 @@ def _plan(
 def _plan_settings(config: Config) -> tuple[object, ...]:
     reports = config.reports
     drawn = (reports.copies, reports.view_dropout, reports.image_dropout, reports.indication_dropout)
-    learnt = (reports.plan_epochs, reports.plan_batch, reports.plan_rate, config.model.dropout)
+    learnt = (reports.sure, reports.plan_epochs, reports.plan_batch, reports.plan_rate, config.model.dropout)
     return (*drawn, *learnt, config.findings, config.impressions, config.data)
 
 
@@ -223,6 +234,7 @@ def _lessons(config: Config, material: Material, seen: Seen, tokens: Sequence[Se
         how=(config.findings, config.impressions),
         tokenizer=material.tokenizer,
         seed=config.run.seed,
+        sure=config.reports.sure,
     )
 
 

@@ -63,6 +63,10 @@ class ReportModel(nn.Module):
         self.head = ConceptHead(self.encoder.channels, shape.concepts, VIEWS, shape.head_dropout)
         self.memory = MemoryBuilder(shape, self.encoder.channels)
         self.decoder = DECODERS[architecture](shape)  # type: ignore[assignment]
+        if shape.use_beliefs:
+            self.beliefs = nn.Linear(shape.width, shape.concepts)
+            nn.init.zeros_(self.beliefs.weight)
+            nn.init.zeros_(self.beliefs.bias)
         self.register_buffer("evidence", torch.zeros(3, shape.concepts), persistent=False)
         self.calibrate(torch.tensor([[1.0], [0.0], [0.0]]))
 
@@ -93,6 +97,11 @@ class ReportModel(nn.Module):
         """Evidence [B, K] -> probabilities [B, K], given how often a concept occurs."""
         return (evidence + self.evidence[2]).sigmoid()
 
+    def expect(self, evidence: Tensor, memory: Memory) -> Tensor:
+        """As `believe`, given also how the evidence goes together and what was asked: [B, K] -> logits [B, K]."""
+        alone = evidence + self.evidence[2]
+        return alone + self.beliefs(memory["whole"]) if self.config.use_beliefs else alone
+
     def remember(self, maps: Tensor, mask: Tensor, evidence: Tensor, indication: Tensor) -> Memory:
         """What the decoder may look at. Maps may be pooled already; `indication` is [B, L], 0 for no word."""
         return self.decoder.prepare(self.memory(maps, mask, evidence, indication))
@@ -105,13 +114,6 @@ class ReportModel(nn.Module):
         """A whole sequence [N, T] at once -> logits of each next token [N, T, Y]."""
         logits, _ = self.decoder(tokens, self.begin(memory), memory)
         return logits
-
-    def encode(self, views: Tensor, mask: Tensor, indication: Tensor) -> tuple[Memory, State, Tensor]:
-        """Views and indication -> memory, first state, concept probabilities [B, K]."""
-        maps = self.see(views, mask)
-        evidence = self.weigh(self.judge(maps, mask))
-        memory = self.remember(maps, mask, evidence, indication)
-        return memory, self.begin(memory), self.believe(evidence)
 
     def step(self, tokens: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
         """One token for each row [N] -> log-probabilities of the next [N, Y], and the state after it."""

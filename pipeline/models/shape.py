@@ -26,4 +26,5 @@ class Shape:
     use_concepts: bool = True  # evidence of the concept head as memory
     use_indication: bool = True  # the clinical indication as memory
     use_multimodal: bool = False  # m-RNN: words, state and image meet again before each word
+    use_beliefs: bool = False  # the whole memory corrects how likely each concept is, for guidance
     marks: tuple[int, ...] = ()  # ids after which a sentence begins, for who plans sentences; none: all is one

@@ -82,3 +82,38 @@ def test_a_planner_is_pretrained_and_then_teaches(tmp_path: Path) -> None:
     alone = train(tmp_path, "alone", 'architecture = "encoder-decoder"\nuse_image = false\n')
     after = alone.model.state_dict().values()
     assert not all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+def test_a_guided_model_is_taught_to_say_what_it_is_told_and_what_to_expect(tmp_path: Path) -> None:
+    write_indiana(tmp_path, [record(number) for number in range(8)])
+    rest = """
+width = 16
+use_beliefs = true
+use_image = false
+[rewards]
+least_cases = 1
+[guidance]
+rounds = 2
+even = 0.01
+weight = 50.0
+"""
+    reports = CONFIG.replace("[reports]\n", '[reports]\ntargets = "consensus"\nsure = 0.5\nplan_epochs = 1\n')
+    path = tmp_path / "guided.toml"
+    path.write_text(reports.replace("width = 16\n", "").format(name="guided", folder=tmp_path) + rest)
+    require_sound(path)
+    config = read_config(path)
+    trained = fit(config)
+    manifest = describe(config, trained)
+    save_checkpoint(
+        config.run.output, manifest=manifest, model=trained.model, tokenizer=trained.tokenizer, card=""
+    )
+    kept = load_checkpoint(config.run.output)
+    assert kept.manifest.decoding.guidance is not None
+    assert kept.manifest.decoding.guidance.rounds == 2
+    assert kept.model.config.use_beliefs
+    assert bool(kept.model.beliefs.weight.any())
+    archive = ImageArchive(tmp_path, kept.manifest.preprocessing)
+    studies = [archive.study(example, key) for key, example in enumerate(read_examples(tmp_path, "val"))]
+    outcomes = Captioner(kept, device="cpu").caption(studies)
+    assert studies
+    assert all(isinstance(outcome, Reported) for outcome in outcomes)

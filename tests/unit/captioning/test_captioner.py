@@ -36,16 +36,16 @@ def captioner(checkpoint: Checkpoint) -> Captioner:
 
 def break_on_poison(captioner: Captioner, monkeypatch: pytest.MonkeyPatch, error: Exception) -> list[int]:
     """Make the model fail whenever a poisoned study is in its batch; return the sizes of the batches it saw."""
-    encode: Any = captioner._model.encode  # noqa: SLF001
+    see: Any = captioner._model.see  # noqa: SLF001
     sizes: list[int] = []
 
-    def fragile(views: Tensor, mask: Tensor, indication: Tensor) -> Any:
+    def fragile(views: Tensor, mask: Tensor) -> Any:
         sizes.append(len(views))
         if bool((views[:, 0] == POISON).all((1, 2)).any()):
             raise error
-        return encode(views, mask, indication)
+        return see(views, mask)
 
-    monkeypatch.setattr(captioner._model, "encode", fragile)  # noqa: SLF001
+    monkeypatch.setattr(captioner._model, "see", fragile)  # noqa: SLF001
     return sizes
 
 

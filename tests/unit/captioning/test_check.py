@@ -127,6 +127,15 @@ def test_a_switch_that_would_do_nothing_stops(tmp_path: Path) -> None:
     assert line not in [problem.kind for problem in found[1]]
 
 
+def test_beliefs_without_a_teacher_stop(tmp_path: Path) -> None:
+    write_indiana(tmp_path, [record(1), record(6)])
+    line = "[model] use_beliefs learns from the consensus"
+    for targets, wrong in (("written", True), ("consensus", False)):
+        rest = f'[model]\nuse_beliefs = true\n[reports]\ntargets = "{targets}"\n'
+        found = listed(stopping(examine(config(tmp_path, rest=rest))))
+        assert any(each.startswith(line) for each in found) is wrong
+
+
 def test_splits_that_are_not_there_or_overlap_stop(tmp_path: Path) -> None:
     write_indiana(tmp_path, [record(1, findings=""), record(6)])
     path = config(tmp_path, rest='choice_split = "train"\n')

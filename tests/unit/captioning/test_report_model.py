@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pipeline.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.models.encoder import EncoderConfig
+from pipeline.models.memory import Memory
 from pipeline.models.report_model import DECODERS, ReportModel
 from pipeline.models.shape import Shape
 from pipeline.text import build_tokenizer, report_tokens
@@ -45,6 +46,13 @@ def maps_of(model: ReportModel, seed: int = 1) -> Tensor:
     return torch.rand(3, 2, model.encoder.channels, 3, 3, generator=generator)
 
 
+def encode(model: ReportModel, views: Tensor, mask: Tensor, told: Tensor) -> tuple[Memory, Tensor]:
+    """The memory of what is seen and told, and the concepts' probabilities."""
+    maps = model.see(views, mask)
+    evidence = model.weigh(model.judge(maps, mask))
+    return model.remember(maps, mask, evidence, told), model.believe(evidence)
+
+
 def read(
     model: ReportModel,
     maps: Tensor | None = None,
@@ -65,7 +73,8 @@ def test_words_one_by_one_are_those_of_the_whole_sequence(architecture: str) -> 
     model = build(architecture)
     with torch.inference_mode():
         views = torch.randint(0, 255, (3, 2, 64, 64), dtype=torch.uint8)
-        memory, state, concepts = model.encode(views, MASK, TOLD)
+        memory, concepts = encode(model, views, MASK, TOLD)
+        state = model.begin(memory)
         whole = model.read(TOKENS, memory).log_softmax(-1)
         for place in range(TOKENS.shape[1]):
             step, state = model.step(TOKENS[:, place], state, memory)
@@ -79,15 +88,15 @@ def test_neighbours_and_padding_change_no_study(architecture: str) -> None:
     generator = torch.Generator().manual_seed(0)
     views = torch.randint(0, 255, (3, 2, 64, 64), dtype=torch.uint8, generator=generator)
     with torch.inference_mode():
-        memory, _, concepts = model.encode(views, MASK, TOLD)
+        memory, concepts = encode(model, views, MASK, TOLD)
         together = model.read(TOKENS, memory)
         for row, words in enumerate((3, 0, 1)):
             part = slice(row, row + 1)
-            memory, _, own = model.encode(views[part], MASK[part], TOLD[part, :words])
+            memory, own = encode(model, views[part], MASK[part], TOLD[part, :words])
             assert torch.allclose(model.read(TOKENS[part], memory), together[part], atol=1e-4), row
             assert torch.allclose(own, concepts[part], atol=1e-5)
             padded = torch.cat([TOLD[part], torch.zeros(1, 40, dtype=torch.long)], dim=1)
-            memory, _, _ = model.encode(views[part], MASK[part], padded)
+            memory, _ = encode(model, views[part], MASK[part], padded)
             assert torch.allclose(model.read(TOKENS[part], memory), together[part], atol=1e-4), row
 
 
@@ -129,12 +138,12 @@ def test_with_one_view_the_lateral_is_not_judged_either() -> None:
     mask = BOTH[:2]
     with torch.inference_mode():
         model.head.absent.copy_(torch.randn(model.head.absent.shape, generator=generator))
-        first, second = (model.encode(seen, mask, TOLD[:2])[2] for seen in (views, other))
-        alone = model.encode(views, torch.tensor([[True, False]] * 2), TOLD[:2])[2]
+        first, second = (encode(model, seen, mask, TOLD[:2])[1] for seen in (views, other))
+        alone = encode(model, views, torch.tensor([[True, False]] * 2), TOLD[:2])[1]
         assert torch.equal(first, second)
         assert torch.allclose(first, alone, atol=1e-6)
         lateral = torch.tensor([[False, True]] * 2)
-        first, second = (model.encode(seen, lateral, TOLD[:2])[2] for seen in (views, other))
+        first, second = (encode(model, seen, lateral, TOLD[:2])[1] for seen in (views, other))
         assert not torch.allclose(first, second)
 
 

@@ -3,8 +3,17 @@
 import pytest
 import torch
 
+from pipeline.guidance import SURE
 from training.clinical import auroc
-from training.evidence import HIGHEST, INDEPENDENT, common_errors, draw_evidence, fit_evidence, separations
+from training.evidence import (
+    HIGHEST,
+    INDEPENDENT,
+    assure,
+    common_errors,
+    draw_evidence,
+    fit_evidence,
+    separations,
+)
 
 STUDIES = 6000
 
@@ -68,3 +77,13 @@ def test_errors_that_go_together_are_drawn_together() -> None:
     assert found[2, :2].abs().max() == 0  # it tells nothing, so its errors cannot be known
     drawn = draw_evidence(truth, apart, torch.Generator().manual_seed(2), kin)
     assert auroc(drawn[:, 1].tolist(), (truth[:, 1] > 0).tolist()) == pytest.approx(0.76, abs=0.02)
+
+
+def test_some_studies_are_told_one_concept_beyond_doubt_any_as_often() -> None:
+    drawn = torch.zeros(STUDIES, 4)
+    told = assure(drawn, torch.tensor([0, 1, 3]), 0.3, torch.Generator().manual_seed(3)) == SURE
+    assert set(told.sum(1).tolist()) == {0, 1}
+    shares = (told.float().mean(0) / 0.1).tolist()
+    assert shares == pytest.approx([1.0, 1.0, 0.0, 1.0], abs=0.15)
+    assert not drawn.any()
+    assert assure(drawn, torch.tensor([0, 1, 3]), 0.0, torch.Generator()) is drawn

@@ -1,0 +1,151 @@
+"""What a draft is told beyond doubt: what is likely enough, problem by problem, and no study for another."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import Tensor
+
+from pipeline import text
+from pipeline.checkpoint import load_checkpoint, special_tokens
+from pipeline.decoding import Decoded
+from pipeline.guidance import Basis, Drafter, named_problems
+from pipeline.manifest import DecodingSettings, Guidance
+from pipeline.text import build_tokenizer, report_tokens
+
+CONCEPTS = ("abnormal", "Cardiomegaly", "Pleural Effusion", "No Indexing")
+NORMAL = ("the lungs are clear",)
+TOKENIZER = build_tokenizer([report_tokens(("cardiomegaly", "pleural effusion", *NORMAL), ("no disease",))], 1)
+IDS = special_tokens(TOKENIZER)
+GUIDANCE = Guidance(weight=100.0, even=0.2, tried=3, rounds=3)
+HOW = DecodingSettings(
+    beams=1,
+    max_findings=12,
+    max_impression=6,
+    length_penalty=1.0,
+    block_trigrams=True,
+    evidence={},
+    guidance=GUIDANCE,
+)
+
+
+@dataclass
+class _Shape:
+    use_image: bool = False
+    grid: int = 1
+
+
+@dataclass
+class Timid:
+    """Names a problem only when its evidence is beyond doubt; everything else it calls clear."""
+
+    evidence: Tensor = field(default_factory=lambda: torch.tensor([[1.0], [0.0], [-2.0]]).expand(3, len(CONCEPTS)))
+    config: _Shape = field(default_factory=_Shape)
+    written: int = 0  # rows for which it began to write
+
+    def believe(self, evidence: Tensor) -> Tensor:
+        return (evidence + self.evidence[2]).sigmoid()
+
+    def remember(self, maps: Tensor, mask: Tensor, evidence: Tensor, indication: Tensor) -> dict[str, Tensor]:
+        scripts = [self._script(row.tolist()) for row in evidence]
+        longest = 40
+        return {"script": torch.tensor([[*script, *[0] * (longest - len(script))] for script in scripts])}
+
+    def _script(self, evidence: list[float]) -> list[int]:
+        said = [name.lower() for name, told in zip(CONCEPTS[1:3], evidence[1:3], strict=True) if told >= 3]
+        words = report_tokens((*said, *NORMAL), ("no disease",))
+        return text.encode(TOKENIZER, words)
+
+    def begin(self, memory: dict[str, Tensor]) -> dict[str, Tensor]:
+        self.written += len(memory["script"])
+        return {"place": torch.zeros(len(memory["script"]), 1, dtype=torch.long)}
+
+    def step(self, tokens: Tensor, state: dict[str, Tensor], memory: dict[str, Tensor]) -> tuple[Tensor, Any]:
+        place = state["place"] + 1
+        return self._scores(memory["script"].gather(1, place)).squeeze(1), {"place": place}
+
+    def read(self, tokens: Tensor, memory: dict[str, Tensor]) -> Tensor:
+        return self._scores(memory["script"][:, 1 : tokens.shape[1] + 1])
+
+    def _scores(self, wanted: Tensor) -> Tensor:
+        sure = torch.nn.functional.one_hot(wanted, TOKENIZER.get_vocab_size()).float()
+        return (0.9 * sure + 0.001).log()
+
+
+def draft(evidence: list[list[float]], model: Timid, how: DecodingSettings = HOW) -> list[Decoded]:
+    studies = len(evidence)
+    basis = Basis(
+        maps=torch.zeros(studies, 2, 1, 1, 1),
+        mask=torch.ones(studies, 2, dtype=torch.bool),
+        evidence=torch.tensor(evidence),
+        indication=torch.zeros(studies, 0, dtype=torch.long),
+    )
+    return Drafter(model=cast(Any, model), tokenizer=TOKENIZER, ids=IDS, concepts=CONCEPTS).draft(basis, how)
+
+
+def told(drafts: list[Decoded]) -> list[str]:
+    return [text.detokenize(text.split_sections(text.decode(TOKENIZER, each.tokens))[0]) for each in drafts]
+
+
+LIKELY, UNLIKELY = 1.5, 0.0  # evidence; the prior is -2: chances of .38 and .12
+
+
+@pytest.mark.parametrize(
+    ("evidence", "findings"),
+    [
+        ([0.0, UNLIKELY, UNLIKELY, 0.0], "The lungs are clear."),
+        ([0.0, LIKELY, UNLIKELY, 0.0], "Cardiomegaly. The lungs are clear."),
+        ([0.0, LIKELY, LIKELY, 0.0], "Cardiomegaly. Pleural effusion. The lungs are clear."),
+        ([LIKELY, UNLIKELY, UNLIKELY, LIKELY], "The lungs are clear."),  # no text can name these two
+    ],
+)
+def test_what_is_likely_enough_is_named(evidence: list[float], findings: str) -> None:
+    assert told(draft([evidence], Timid())) == [findings]
+
+
+def test_without_guidance_only_the_evidence_speaks() -> None:
+    model = Timid()
+    assert told(draft([[0.0, LIKELY, LIKELY, 0.0]], model, replace(HOW, guidance=None))) == [
+        "The lungs are clear."
+    ]
+    assert model.written == 1
+
+
+def test_unlikely_words_are_only_worth_so_much() -> None:
+    timid = replace(HOW, guidance=replace(GUIDANCE, weight=0.01))
+    assert told(draft([[0.0, LIKELY, LIKELY, 0.0]], Timid(), timid)) == ["The lungs are clear."]
+
+
+def test_a_draft_is_made_again_for_what_may_pay_alone() -> None:
+    model = Timid()
+    draft([[0.0, UNLIKELY, UNLIKELY, 0.0]] * 5, model)
+    assert model.written == 5
+
+
+def test_confidence_is_that_of_the_words_under_the_evidence_as_it_is() -> None:
+    plain, named = (draft([[0.0, told, UNLIKELY, 0.0]], Timid())[0].confidence for told in (UNLIKELY, LIKELY))
+    assert plain == pytest.approx(-0.1043, abs=1e-3)
+    assert named < plain - 1
+
+
+def test_no_study_speaks_for_its_neighbour() -> None:
+    studies = [[0.0, LIKELY, UNLIKELY, 0.0], [0.0, UNLIKELY, UNLIKELY, 0.0], [0.0, UNLIKELY, LIKELY, 0.0]]
+    together = draft(studies, Timid())
+    assert together == [draft([study], Timid())[0] for study in studies]
+
+
+def test_problems_are_read_sentence_by_sentence() -> None:
+    assert "Cardiomegaly" in named_problems("The lungs are clear. Mild cardiomegaly.")
+    assert "Cardiomegaly" not in named_problems("No cardiomegaly. The lungs are clear.")
+
+
+def test_a_checkpoint_keeps_its_guidance(saved: Any, tmp_path: Any) -> None:
+    from pipeline.checkpoint import save_checkpoint
+
+    known = load_checkpoint(saved)
+    assert known.manifest.decoding.guidance is None
+    decoding = replace(known.manifest.decoding, guidance=GUIDANCE)
+    manifest = replace(known.manifest, decoding=decoding)
+    save_checkpoint(tmp_path, manifest=manifest, model=known.model, tokenizer=known.tokenizer, card="")
+    assert load_checkpoint(tmp_path).manifest.decoding.guidance == GUIDANCE
