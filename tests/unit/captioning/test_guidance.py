@@ -44,8 +44,8 @@ class Timid:
     config: _Shape = field(default_factory=_Shape)
     written: int = 0  # rows for which it began to write
 
-    def believe(self, evidence: Tensor) -> Tensor:
-        return (evidence + self.evidence[2]).sigmoid()
+    def expect(self, evidence: Tensor, memory: dict[str, Tensor]) -> Tensor:
+        return evidence + self.evidence[2]
 
     def remember(self, maps: Tensor, mask: Tensor, evidence: Tensor, indication: Tensor) -> dict[str, Tensor]:
         scripts = [self._script(row.tolist()) for row in evidence]
