@@ -17,6 +17,7 @@ from torch import Generator, Tensor, nn
 from pipeline.models.report_model import ReportModel
 from training.captions import Told, Written, draw_told
 from training.config import ReportConfig
+from training.task import shuffled
 
 RATE = 1e-2  # of learning: one linear map, from nothing
 
@@ -46,9 +47,7 @@ class BeliefTask:
 
     def epoch(self, number: int, generator: Generator) -> Sequence[Sequence[int]]:  # noqa: ARG002
         """Every study once."""
-        order = torch.randperm(len(self.data.ids), generator=generator).tolist()
-        size = self.config.plan_batch
-        return [order[start : start + size] for start in range(0, len(order), size)]
+        return shuffled(len(self.data.ids), self.config.plan_batch, generator)
 
     def weight(self, index: Sequence[int]) -> float:
         """Studies count alike."""

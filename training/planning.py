@@ -17,6 +17,7 @@ from torch import Generator, Tensor, nn
 from pipeline.models.report_model import ReportModel
 from training.captions import Written, draw_told
 from training.config import ReportConfig
+from training.task import shuffled
 
 
 class Planner(nn.Module):
@@ -52,9 +53,7 @@ class PlanTask:
 
     def epoch(self, number: int, generator: Generator) -> Sequence[Sequence[int]]:  # noqa: ARG002
         """Every study once."""
-        order = torch.randperm(len(self.data.ids), generator=generator).tolist()
-        size = self.config.plan_batch
-        return [order[start : start + size] for start in range(0, len(order), size)]
+        return shuffled(len(self.data.ids), self.config.plan_batch, generator)
 
     def weight(self, index: Sequence[int]) -> float:
         """Studies count alike."""

@@ -19,6 +19,7 @@ from pipeline.manifest import DecodingSettings
 from pipeline.models.report_model import ReportModel
 from training.captions import CaptionTask, Written, draw_lesson, writing_parameters
 from training.config import RewardConfig
+from training.task import shuffled
 
 Score = Callable[[Sequence[int], int], float]  # ids of a section and the study's number -> reward
 
@@ -62,9 +63,7 @@ class SelfCriticalTask:
 
     def epoch(self, number: int, generator: Generator) -> Sequence[Sequence[int]]:  # noqa: ARG002
         """Every study once."""
-        order = torch.randperm(len(self.data.ids), generator=generator).tolist()
-        size = self.config.batch_size
-        return [order[start : start + size] for start in range(0, len(order), size)]
+        return shuffled(len(self.data.ids), self.config.batch_size, generator)
 
     @property
     def data(self) -> Written:

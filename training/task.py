@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Generator, Tensor, nn
 
 
@@ -60,3 +61,9 @@ class Result:
     best_epoch: int  # counted from 0
     best_score: float
     history: tuple[Mapping[str, float], ...]  # per epoch: "epoch", "loss" and, where judged, its figures
+
+
+def shuffled(count: int, size: int, generator: Generator) -> list[list[int]]:
+    """Every one of `count` examples once, in batches of `size`."""
+    order: list[int] = torch.randperm(count, generator=generator).tolist()
+    return [order[start : start + size] for start in range(0, count, size)]

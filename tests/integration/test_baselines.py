@@ -1,17 +1,13 @@
 """The trivial baselines on the Indiana collection's val split are those that are printed with its protocols."""
 
-import os
 import shutil
-from pathlib import Path
 
 import pytest
 
-from training.baselines import baseline_drafts
-from training.datasets import Example, read_examples
+from training.datasets import Example
 from training.drafts import Draft
 from training.scores import R2GenProtocol, r2gen_overlap, seed_overlap
 
-DATA = Path(os.environ.get("NIGHTREAD_TEST_DATA", Path(__file__).parents[3] / "shared")) / "iuxray"
 FIGURES = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr")
 PRINTED = {
     "constant": (0.5173, 0.3496, 0.2469, 0.1771, 0.2110, 0.3469, 0.3392),
@@ -19,23 +15,6 @@ PRINTED = {
 }
 SEED = (0.4700, 0.4403, 0.4630, 0.5044)
 ROUNDED = 0.00006  # four digits were printed
-
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the Indiana collection is not here")
-
-
-@pytest.fixture(scope="module")
-def truth() -> list[Example]:
-    return [example for example in read_examples(DATA, "val") if example.findings]
-
-
-@pytest.fixture(scope="module")
-def protocol() -> R2GenProtocol:
-    return R2GenProtocol.from_train([example.findings for example in read_examples(DATA, "train")])
-
-
-@pytest.fixture(scope="module")
-def baselines(truth: list[Example], protocol: R2GenProtocol) -> dict[str, list[Draft]]:
-    return baseline_drafts(read_examples(DATA, "train"), truth, protocol)
 
 
 @pytest.mark.parametrize("meteor", [False, pytest.param(True, marks=pytest.mark.slow)])

@@ -1,6 +1,5 @@
 """The committed models: each loads, captions, says what it is, and on the val studies is what its card says."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +9,11 @@ from pipeline.captioner import Captioner
 from pipeline.checkpoint import load_checkpoint
 from pipeline.manifest import find_checkpoint
 from pipeline.study import Reported, Study
-from training.baselines import baseline_drafts
-from training.datasets import Example, read_examples
-from training.drafts import model_drafts
+from training.datasets import Example
+from training.drafts import Draft, model_drafts
 from training.evaluate import Evaluation, judge
 from training.scores import R2GenProtocol
 
-ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get("NIGHTREAD_TEST_DATA", ROOT.parent / "shared")) / "iuxray"
 NAMES = ("champion", "encoder-decoder", "attention", "context-aggregation")
 SEED_BLEU = tuple(f"seed BLEU-{order}" for order in (1, 2, 3, 4))
 
@@ -49,30 +45,17 @@ def test_it_writes_both_sections_even_about_noise(model: Captioner) -> None:
 
 
 @pytest.fixture(scope="module")
-def truth() -> list[Example]:
-    """The val studies that are judged."""
-    return [example for example in read_examples(DATA, "val") if example.findings]
-
-
-@pytest.fixture(scope="module")
-def protocol() -> R2GenProtocol:
-    return R2GenProtocol.from_train([example.findings for example in read_examples(DATA, "train")])
-
-
-@pytest.fixture(scope="module")
-def constant(truth: list[Example], protocol: R2GenProtocol) -> Evaluation:
+def constant(baselines: dict[str, list[Draft]], truth: list[Example], protocol: R2GenProtocol) -> Evaluation:
     """What the most frequent sentences reach."""
-    drafts = baseline_drafts(read_examples(DATA, "train"), truth, protocol)["constant"]
-    return judge("constant", drafts, truth, protocol, meteor=False)
+    return judge("constant", baselines["constant"], truth, protocol, meteor=False)
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the evaluation data are not here")
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_it_reaches_its_figures(
-    model: Captioner, truth: list[Example], protocol: R2GenProtocol, constant: Evaluation
+    model: Captioner, collection: Path, truth: list[Example], protocol: R2GenProtocol, constant: Evaluation
 ) -> None:
-    drafts, refused = model_drafts(model, truth, DATA)
+    drafts, refused = model_drafts(model, truth, collection)
     assert not refused
     own = judge(model.manifest.title, drafts, truth, protocol, meteor=False)
     assert own.summary["CIDEr"] > max(0.34, constant.summary["CIDEr"])
