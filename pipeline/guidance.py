@@ -124,7 +124,7 @@ class Drafter:
         for row, (_, told) in enumerate(tries):
             evidence[row, list(told)] = SURE
         drafts = self._written(replace(honest, evidence=evidence), how)
-        begun = [[self.ids.bos, self.ids.findings, *draft.tokens] for draft in drafts]
+        begun = [[self.ids.bos, *draft.tokens] for draft in drafts]
         longest = max(map(len, begun))
         padded = [[*row, *[self.ids.pad] * (longest - len(row))] for row in begun]
         tokens = torch.tensor(padded, device=evidence.device)

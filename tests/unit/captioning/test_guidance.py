@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline import text
-from pipeline.checkpoint import load_checkpoint, special_tokens
+from pipeline.checkpoint import Checkpoint, load_checkpoint, special_tokens
 from pipeline.decoding import Decoded
 from pipeline.guidance import Basis, Drafter, named_problems
 from pipeline.manifest import DecodingSettings, Guidance
@@ -133,6 +133,27 @@ def test_no_study_speaks_for_its_neighbour() -> None:
     studies = [[0.0, LIKELY, UNLIKELY, 0.0], [0.0, UNLIKELY, UNLIKELY, 0.0], [0.0, UNLIKELY, LIKELY, 0.0]]
     together = draft(studies, Timid())
     assert together == [draft([study], Timid())[0] for study in studies]
+
+
+def test_told_nothing_more_a_draft_is_what_it_was_and_as_likely(checkpoint: Checkpoint) -> None:
+    model = checkpoint.model
+    drafter = Drafter(
+        model=model, tokenizer=checkpoint.tokenizer, ids=checkpoint.ids, concepts=checkpoint.manifest.concepts
+    )
+    how = replace(checkpoint.manifest.decoding, beams=1)
+    with torch.inference_mode():
+        maps = model.see(torch.randint(0, 255, (3, 2, 64, 64), dtype=torch.uint8), torch.ones(3, 2).bool())
+        basis = Basis(
+            maps=maps,
+            mask=torch.ones(3, 2, dtype=torch.bool),
+            evidence=torch.zeros(3, 2),
+            indication=torch.tensor([[9, 8], [9, 0], [0, 0]]),
+        )
+        plain = drafter.draft(basis, how)
+        again = drafter._told_surely(basis, [(study, ()) for study in (2, 0, 1)], how)  # noqa: SLF001
+    for one, same in zip([plain[2], plain[0], plain[1]], again, strict=True):
+        assert same.tokens == one.tokens
+        assert same.confidence == pytest.approx(one.confidence, abs=1e-4)
 
 
 def test_problems_are_read_sentence_by_sentence() -> None:
