@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.manifest import Manifest
+from pipeline.manifest import Guidance, Manifest
 from training.evaluate import Evaluation
 
 SHOWN = (
@@ -24,7 +24,7 @@ radiologist must read against the images; they miss findings and invent some.
 Each view is looked at by {encoder}. A head tells how likely each of {concepts} coded problems is.
 The decoder ({architecture}, {search}) is told {told}.
 It learnt to write {targets}.
-Device UID {device_uid}.
+{guided}Device UID {device_uid}.
 
 ## What it was trained on
 {data}
@@ -86,6 +86,7 @@ def render_card(manifest: Manifest, evaluations: Sequence[Evaluation]) -> str:
         architecture=manifest.architecture,
         told=" and ".join(text for switch, text in sources.items() if config.get(switch)),
         targets=TARGETS[training.get("targets", "written")],
+        guided=_guided(manifest.decoding.guidance),
         encoder=_encoder(config.get("encoder", {})),
         concepts=len(manifest.concepts),
         search="greedy" if manifest.decoding.beams == 1 else f"{manifest.decoding.beams} beams",
@@ -99,6 +100,15 @@ def render_card(manifest: Manifest, evaluations: Sequence[Evaluation]) -> str:
         table=_table(evaluations),
         notes="".join(f"{note}.\n\n" for note in own.notes),
         labels=_labels(own),
+    )
+
+
+def _guided(guidance: Guidance | None) -> str:
+    if guidance is None:
+        return ""
+    return (
+        f"It writes again with each problem told beyond doubt that has a chance above {guidance.even}, and keeps the "
+        "draft that is worth more: by how likely its words are, and by the problems that it names.\n"
     )
 
 
