@@ -107,7 +107,7 @@ def _guided(guidance: Guidance | None) -> str:
     if guidance is None:
         return ""
     return (
-        f"It writes again with each problem told beyond doubt that has a chance above {guidance.even}, and keeps the "
+        f"It writes again with each problem of a chance above {guidance.even} told beyond doubt, and keeps the "
         "draft that is worth more: by how likely its words are, and by the problems that it names.\n"
     )
 
