@@ -101,6 +101,11 @@ def present_labels(statements: Iterable[Finding], *, uncertain: bool = True) -> 
     return frozenset(labels | {label.split("/")[0] for label in labels})
 
 
+def absent_labels(statements: Iterable[Finding]) -> frozenset[str]:
+    """Return the labels said not to be there."""
+    return frozenset(item.label for item in statements if item.polarity is Polarity.ABSENT)
+
+
 def _summaries(report: str) -> list[Finding]:
     normal = (part for part in split_sentences(report) if _NORMAL.search(part.lower().rstrip(". ")))
     return [Finding(label=NO_FINDING, polarity=Polarity.PRESENT, sentence=part) for part in normal][:1]

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from pipeline import text
 from pipeline.decoding import Decoded, Tokens, decode
-from pipeline.findings import TELLABLE, extract, present_labels, split_sentences
+from pipeline.findings import TELLABLE, absent_labels, extract, present_labels, split_sentences
 from pipeline.manifest import DecodingSettings, Guidance
 from pipeline.models.memory import EVIDENCE_LIMIT, Memory, pool
 from pipeline.models.report_model import ReportModel
@@ -138,18 +138,21 @@ class Drafter:
         self, draft: Decoded, told: tuple[int, ...], gains: Sequence[float], guidance: Guidance
     ) -> _Choice:
         words = text.decode(self.tokenizer, draft.tokens)
-        labels = named_problems(" ".join(map(text.detokenize, text.split_sections(words))))
+        labels = told_problems(" ".join(map(text.detokenize, text.split_sections(words))))
         named = frozenset(k for k, name in enumerate(self.concepts) if name in labels)
         value = draft.confidence + guidance.weight * sum(gains[k] for k in named)
         return _Choice(draft=draft, told=told, named=named, value=value)
 
 
-def named_problems(report: str) -> frozenset[str]:
-    """The problems that a report says to be there, or that may be."""
-    return frozenset[str]().union(*map(_named, split_sentences(report)))
+def told_problems(report: str) -> frozenset[str]:
+    """The problems that a report says to be there, or that may be, and does not deny in another sentence."""
+    said = [_said(sentence) for sentence in split_sentences(report)]
+    named, denied = (frozenset[str]().union(*labels) for labels in zip(*said, strict=True)) if said else ((), ())
+    return frozenset(named) - frozenset(denied)
 
 
 @lru_cache(maxsize=100_000)
-def _named(sentence: str) -> frozenset[str]:
-    """Of one sentence; drafts repeat each other's."""
-    return present_labels(extract(sentence))
+def _said(sentence: str) -> tuple[frozenset[str], frozenset[str]]:
+    """What one sentence names and denies; drafts repeat each other's."""
+    statements = extract(sentence)
+    return present_labels(statements), absent_labels(statements)

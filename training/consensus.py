@@ -86,15 +86,16 @@ def names_of(texts: Sequence[tuple[str, ...]], truth: Truthfulness) -> Tensor:
 
 
 def composed(
-    bases: Sequence[tuple[str, ...]], sentences: Sequence[Sequence[str]], names: Tensor
+    bases: Sequence[tuple[str, ...]], sentences: Sequence[Sequence[str]], names: Tensor, truth: Truthfulness
 ) -> list[tuple[str, ...]]:
-    """Each base with one more sentence, before or after, of a problem [P] that it does not name yet."""
-    made = dict.fromkeys(
-        text
-        for base, named in zip(bases, names.tolist(), strict=True)
-        for known, telling in zip(named, sentences, strict=True)
-        if not known
-        for sentence in telling
-        for text in ((sentence, *base), (*base, sentence))
-    )
+    """Each base with one more sentence, before or after, of a problem [P] that it does not name yet.
+
+    What the base says against that problem goes: a heart is not enlarged and of normal size.
+    """
+    made: dict[tuple[str, ...], None] = {}
+    for base, named in zip(bases, names.tolist(), strict=True):
+        for label, known, telling in zip(truth.worth, named, sentences, strict=True):
+            if not known:
+                rest = tuple(part for part in base if label not in truth.denied(f"{part} ."))
+                made |= {text: None for sentence in telling for text in ((sentence, *rest), (*rest, sentence))}
     return list(made)

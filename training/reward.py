@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from pipeline.findings import extract, present_labels
+from pipeline.findings import absent_labels, extract, present_labels
 from pipeline.text import clean_r2gen, detokenize
 from training.grams import ORDERS, SIGMA, grams_of
 
@@ -74,6 +74,7 @@ class Truthfulness:
     worth: Mapping[str, float]  # problem -> what a right mention brings
     even: float = 0.15  # probability from which a mention pays: half of the F1 that is within reach
     _named: dict[str, frozenset[str]] = field(default_factory=dict, repr=False)
+    _denied: dict[str, frozenset[str]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, coded: Sequence[Collection[str]], *, at_least: int, even: float) -> "Truthfulness":
@@ -88,6 +89,12 @@ class Truthfulness:
         if sentence not in self._named:
             self._named[sentence] = present_labels(extract(detokenize(sentence.split())))
         return self._named[sentence]
+
+    def denied(self, sentence: str) -> frozenset[str]:
+        """The problems that one sentence says not to be there."""
+        if sentence not in self._denied:
+            self._denied[sentence] = absent_labels(extract(detokenize(sentence.split())))
+        return self._denied[sentence]
 
     def score(self, words: Sequence[str], number: int) -> float:
         """What the named problems bring for study `number`."""

@@ -157,7 +157,11 @@ class _Preparation:
         picked = self._picked(whole, generator)
         bases = [i for i, _ in picked.most_common(self.how.composed)]
         telling = self._telling(written)
-        more = composed([texts[i] for i in bases], telling, whole.names[torch.tensor(bases)]) if bases else []
+        more = (
+            composed([texts[i] for i in bases], telling, whole.names[torch.tensor(bases)], self.truth)
+            if bases
+            else []
+        )
         kept = whole.only(sorted(picked))
         if more:
             kept = _joined(kept, self._measured(sorted(set(more) - set(texts))))

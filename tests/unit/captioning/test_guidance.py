@@ -10,7 +10,7 @@ from torch import Tensor
 from pipeline import text
 from pipeline.checkpoint import Checkpoint, load_checkpoint, special_tokens
 from pipeline.decoding import Decoded
-from pipeline.guidance import Basis, Drafter, named_problems
+from pipeline.guidance import Basis, Drafter, told_problems
 from pipeline.manifest import DecodingSettings, Guidance
 from pipeline.text import build_tokenizer, report_tokens
 
@@ -157,8 +157,15 @@ def test_told_nothing_more_a_draft_is_what_it_was_and_as_likely(checkpoint: Chec
 
 
 def test_problems_are_read_sentence_by_sentence() -> None:
-    assert "Cardiomegaly" in named_problems("The lungs are clear. Mild cardiomegaly.")
-    assert "Cardiomegaly" not in named_problems("No cardiomegaly. The lungs are clear.")
+    assert "Cardiomegaly" in told_problems("The lungs are clear. Mild cardiomegaly.")
+    assert "Cardiomegaly" not in told_problems("No cardiomegaly. The lungs are clear.")
+
+
+def test_what_another_sentence_denies_is_not_told() -> None:
+    report = "Cardiomegaly. The heart is normal in size. There is a pleural effusion."
+    assert "Cardiomegaly" not in told_problems(report)
+    assert "Pleural Effusion" in told_problems(report)
+    assert told_problems("") == frozenset()
 
 
 def test_a_checkpoint_keeps_its_guidance(saved: Any, tmp_path: Any) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pipeline import text
 from training.config import ConsensusConfig
+from training.consensus import composed
 from training.reward import Truthfulness
 from training.teacher import Teacher, prepare_teacher
 
@@ -101,6 +102,16 @@ def test_sentences_of_problems_are_added_to_what_is_popular() -> None:
     made = [text for text in candidates.texts if text not in REPORTS]
     assert any("there is a nodule" in text and "there is cardiomegaly" in text for text in made)
     assert all(text in REPORTS for text in teacher(replace(HOW, composed=0)).sections[0].candidates.texts)
+
+
+def test_a_base_does_not_deny_the_sentence_that_is_added() -> None:
+    truth = Truthfulness.of([{"Cardiomegaly"}, {"Nodule"}], at_least=1, even=0.2)
+    bases = [("the heart is normal in size", "the lungs are clear")]
+    made = composed(bases, [["there is cardiomegaly"], ["there is a nodule"]], torch.zeros(1, 2), truth)
+    assert ("there is cardiomegaly", "the lungs are clear") in made
+    assert ("the lungs are clear", "there is cardiomegaly") in made
+    assert ("there is a nodule", "the heart is normal in size", "the lungs are clear") in made
+    assert not any({"there is cardiomegaly", "the heart is normal in size"} <= set(text) for text in made)
 
 
 def test_it_teaches_where_no_problem_has_enough_cases() -> None:
