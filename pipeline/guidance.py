@@ -10,9 +10,10 @@ NAACL 2004), in which both terms are the model's. Costs no second look at an ima
 calibrated and a decoder that was taught to say what it is told surely (`training.evidence.assure`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 
 import torch
 from tokenizers import Tokenizer
@@ -137,11 +138,44 @@ class Drafter:
     def _choice(
         self, draft: Decoded, told: tuple[int, ...], gains: Sequence[float], guidance: Guidance
     ) -> _Choice:
+        draft = replace(draft, tokens=self._settled(draft.tokens, gains))
         words = text.decode(self.tokenizer, draft.tokens)
         labels = told_problems(" ".join(map(text.detokenize, text.split_sections(words))))
         named = frozenset(k for k, name in enumerate(self.concepts) if name in labels)
         value = draft.confidence + guidance.weight * sum(gains[k] for k in named)
         return _Choice(draft=draft, told=told, named=named, value=value)
+
+    def _settled(self, tokens: Sequence[int], gains: Sequence[float]) -> tuple[int, ...]:
+        """Without the sentences that contradict another: what is likely enough stays named, the rest denied.
+
+        A sentence that names something else worth naming stays, and so does a section's last one.
+        """
+        marks = (self.ids.stop, self.ids.findings, self.ids.impression, self.ids.eos)
+        parts = _split_after(tokens, marks)
+        said = [_said(text.detokenize(text.decode(self.tokenizer, part))) for part in parts]
+        named, denied = (frozenset[str]().union(*labels) for labels in zip(*said, strict=True))
+        disputed = {label: gains[self.concepts.index(label)] > 0 for label in named & denied & {*self.concepts}}
+        upheld = {label for label, there in disputed.items() if there}
+        worthy = {name for name, gain in zip(self.concepts, gains, strict=True) if gain > 0}
+        wrong = [
+            bool(denies & upheld) or (bool(names & (disputed.keys() - upheld)) and not names & worthy)
+            for names, denies in said
+        ]
+        kept = [part for part, out in zip(parts, wrong, strict=True) if not out]
+        return tuple(token for part in kept for token in part) if _whole(kept, self.ids) else tuple(tokens)
+
+
+def _split_after(tokens: Sequence[int], marks: Collection[int]) -> list[tuple[int, ...]]:
+    """Parts that each end with one of the marks."""
+    ends = [place + 1 for place, token in enumerate(tokens) if token in marks]
+    bounds = [0, *ends, *([len(tokens)] if not ends or ends[-1] != len(tokens) else [])]
+    return [tuple(tokens[start:end]) for start, end in pairwise(bounds)]
+
+
+def _whole(parts: Sequence[Sequence[int]], ids: Tokens) -> bool:
+    """Whether no section is empty: a mark is never followed by the next one."""
+    sections = {(ids.findings,), (ids.impression,), (ids.eos,)}
+    return not any(tuple(one) in sections and tuple(other) in sections for one, other in pairwise(parts))
 
 
 def told_problems(report: str) -> frozenset[str]:

@@ -168,6 +168,34 @@ def test_what_another_sentence_denies_is_not_told() -> None:
     assert told_problems("") == frozenset()
 
 
+@pytest.mark.parametrize(
+    ("chance", "findings"),
+    [
+        (0.5, "Cardiomegaly. No effusion."),
+        (-0.1, "Heart size normal. No effusion."),
+    ],
+)
+def test_what_is_likely_enough_stays_named_and_the_rest_denied(chance: float, findings: str) -> None:
+    body = ("cardiomegaly", "heart size normal", "no effusion")
+    tokenizer = build_tokenizer([report_tokens(body, ("cardiomegaly",))], 1)
+    ids = special_tokens(tokenizer)
+    drafter = Drafter(model=cast(Any, Timid()), tokenizer=tokenizer, ids=ids, concepts=CONCEPTS)
+    tokens = text.encode(tokenizer, report_tokens(body, ("cardiomegaly",)))[1:]
+    settled = drafter._settled(tokens, [0.0, chance, 0.0, 0.0])  # noqa: SLF001
+    told = text.split_sections(text.decode(tokenizer, settled))
+    if chance > 0:  # else the impression would be empty, and all stays as it was
+        assert text.detokenize(told[0]) == findings
+        assert text.detokenize(told[1]) == "Cardiomegaly."
+    else:
+        assert settled == tuple(tokens)
+    longer = text.encode(tokenizer, report_tokens(body, ("cardiomegaly", "no effusion")))[1:]
+    told = text.split_sections(
+        text.decode(tokenizer, drafter._settled(longer, [0.0, chance, 0.0, 0.0]))  # noqa: SLF001
+    )
+    assert text.detokenize(told[0]) == findings
+    assert drafter._settled(settled, [0.0, chance, 0.0, 0.0]) == settled  # noqa: SLF001
+
+
 def test_a_checkpoint_keeps_its_guidance(saved: Any, tmp_path: Any) -> None:
     from pipeline.checkpoint import save_checkpoint
 
