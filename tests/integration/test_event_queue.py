@@ -183,7 +183,7 @@ def test_a_broker_that_dies_loses_and_doubles_nothing(rabbit: Rabbit, rabbitmq: 
     ledger.away.set()
     with consuming(rabbit, bucket, ledger):
         until(lambda: _there(rabbit))
-        rabbit.push(*(message(f"k/{number}") for number in range(10)))
+        until(lambda: _pushed(rabbit, *(message(f"k/{number}") for number in range(10))))
         until(lambda: bucket.asked)
         threading.Event().wait(5)  # a replicated queue that is killed as it is made may not come back
         rabbitmq.kill()
@@ -193,5 +193,5 @@ def test_a_broker_that_dies_loses_and_doubles_nothing(rabbit: Rabbit, rabbitmq: 
         until(lambda: len(ledger.known) == 20, seconds=60)
     left = MemoryLedger()
     with consuming(rabbit, bucket, left):
-        rabbit.push(message("k/0"))
+        until(lambda: _pushed(rabbit, message("k/0")))
         until(lambda: left.known == ["k/0"])

@@ -15,6 +15,7 @@ from db.engine import writing
 from db.errors import ModelConflict
 from db.records import Lane
 from pipeline.errors import UsageError
+from pipeline.manifest import find_checkpoint, load_manifest
 from tests.conformance.ledger_world import World
 from worker.backfill import Wanted, feed_slice, list_backfills, pause_backfill, resume_backfill, start_backfill
 from worker.settings import Settings, load_settings
@@ -76,7 +77,9 @@ def test_a_dry_run_writes_nothing(settings: Settings, archive: World, capsys: py
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_other_weights_under_a_known_version_are_refused(settings: Settings, world: World, dry_run: bool) -> None:
     with writing(world.engine) as connection:
-        connection.execute(text("UPDATE model_version SET name = 'champion'"))
+        known = load_manifest(find_checkpoint("champion"))
+        update = text("UPDATE model_version SET name = :name, version = :version")
+        connection.execute(update, {"name": known.name, "version": known.version})
     with pytest.raises(ModelConflict, match="give changed weights a new version"):
         start_backfill(settings, Wanted(), dry_run=dry_run, as_json=False)
 
