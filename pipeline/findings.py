@@ -10,7 +10,7 @@ model saw.
 
 import re
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from pipeline.finding_cues import (
@@ -101,9 +101,19 @@ def present_labels(statements: Iterable[Finding], *, uncertain: bool = True) -> 
     return frozenset(labels | {label.split("/")[0] for label in labels})
 
 
-def absent_labels(statements: Iterable[Finding]) -> frozenset[str]:
-    """Return the labels said not to be there."""
-    return frozenset(item.label for item in statements if item.polarity is Polarity.ABSENT)
+class Said(NamedTuple):
+    """The labels that one sentence names, uncertain ones among them, and those it says not to be there."""
+
+    named: frozenset[str]
+    denied: frozenset[str]
+
+
+@lru_cache(maxsize=100_000)
+def said(sentence: str) -> Said:
+    """What one sentence says; drafts and reports repeat each other's."""
+    statements = extract(sentence)
+    denied = frozenset(item.label for item in statements if item.polarity is Polarity.ABSENT)
+    return Said(named=present_labels(statements), denied=denied)
 
 
 def _summaries(report: str) -> list[Finding]:

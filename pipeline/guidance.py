@@ -10,9 +10,8 @@ NAACL 2004), in which both terms are the model's. Costs no second look at an ima
 calibrated and a decoder that was taught to say what it is told surely (`training.evidence.assure`).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import pairwise
 
 import torch
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from pipeline import text
 from pipeline.decoding import Decoded, Tokens, decode
-from pipeline.findings import TELLABLE, absent_labels, extract, present_labels, split_sentences
+from pipeline.findings import TELLABLE, Said, said
 from pipeline.manifest import DecodingSettings, Guidance
 from pipeline.models.memory import EVIDENCE_LIMIT, Memory, pool
 from pipeline.models.report_model import ReportModel
@@ -58,6 +57,12 @@ class _Choice:
     value: float
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Part:
+    tokens: tuple[int, ...]  # a sentence, or the mark of a section
+    said: Said
+
+
 @dataclass(frozen=True, kw_only=True)
 class Drafter:
     """A model that writes, with its words and the names of its concepts."""
@@ -92,13 +97,13 @@ class Drafter:
                 (study, told) for study in undecided for told in self._tries(kept[study], gains[study], guidance)
             ]
             drafts = self._told_surely(basis, tries, how) if tries else []
-            undecided = []
+            improved = set()
             for (study, told), draft in zip(tries, drafts, strict=True):
                 choice = self._choice(draft, told, gains[study], guidance)
                 if choice.value > kept[study].value + ROUNDING:
                     kept[study] = choice
-                    undecided.append(study)
-            undecided = list(dict.fromkeys(undecided))
+                    improved.add(study)
+            undecided = sorted(improved)
         return kept
 
     def _gains(self, basis: Basis, guidance: Guidance) -> list[list[float]]:
@@ -138,31 +143,47 @@ class Drafter:
     def _choice(
         self, draft: Decoded, told: tuple[int, ...], gains: Sequence[float], guidance: Guidance
     ) -> _Choice:
-        draft = replace(draft, tokens=self._settled(draft.tokens, gains))
-        words = text.decode(self.tokenizer, draft.tokens)
-        labels = told_problems(" ".join(map(text.detokenize, text.split_sections(words))))
+        parts = self._settled(draft.tokens, gains)
+        labels = _union(part.said.named for part in parts) - _union(part.said.denied for part in parts)
         named = frozenset(k for k, name in enumerate(self.concepts) if name in labels)
         value = draft.confidence + guidance.weight * sum(gains[k] for k in named)
-        return _Choice(draft=draft, told=told, named=named, value=value)
+        tokens = tuple(token for part in parts for token in part.tokens)
+        return _Choice(draft=replace(draft, tokens=tokens), told=told, named=named, value=value)
 
-    def _settled(self, tokens: Sequence[int], gains: Sequence[float]) -> tuple[int, ...]:
+    def _settled(self, tokens: Sequence[int], gains: Sequence[float]) -> list[_Part]:
         """Without the sentences that contradict another: what is likely enough stays named, the rest denied.
 
-        A sentence that names something else worth naming stays, and so does a section's last one.
+        A sentence that names something else worth naming stays. All stay where a section would be empty.
         """
-        marks = (self.ids.stop, self.ids.findings, self.ids.impression, self.ids.eos)
-        parts = _split_after(tokens, marks)
-        said = [_said(text.detokenize(text.decode(self.tokenizer, part))) for part in parts]
-        named, denied = (frozenset[str]().union(*labels) for labels in zip(*said, strict=True))
-        disputed = {label: gains[self.concepts.index(label)] > 0 for label in named & denied & {*self.concepts}}
-        upheld = {label for label, there in disputed.items() if there}
-        worthy = {name for name, gain in zip(self.concepts, gains, strict=True) if gain > 0}
-        wrong = [
-            bool(denies & upheld) or (bool(names & (disputed.keys() - upheld)) and not names & worthy)
-            for names, denies in said
+        parts = [
+            _Part(tokens=part, said=said(text.detokenize(text.decode(self.tokenizer, part))))
+            for part in _split_after(tokens, (self.ids.stop, *self._marks))
         ]
-        kept = [part for part, out in zip(parts, wrong, strict=True) if not out]
-        return tuple(token for part in kept for token in part) if _whole(kept, self.ids) else tuple(tokens)
+        likely = {name for name, gain in zip(self.concepts, gains, strict=True) if gain > 0}
+        disputed = _union(part.said.named for part in parts) & _union(part.said.denied for part in parts)
+        disputed &= {*self.concepts}
+        kept = [part for part in parts if not _is_wrong(part.said, disputed, likely)]
+        return kept if self._is_whole(kept) else parts
+
+    def _is_whole(self, parts: Sequence[_Part]) -> bool:
+        """Whether no section is empty: a mark is never followed by the next one."""
+        lone = [len(part.tokens) == 1 and part.tokens[0] in self._marks for part in parts]
+        return not any(one and other for one, other in pairwise(lone))
+
+    @property
+    def _marks(self) -> tuple[int, ...]:
+        return (self.ids.findings, self.ids.impression, self.ids.eos)
+
+
+def _is_wrong(told: Said, disputed: Collection[str], likely: Collection[str]) -> bool:
+    """Whether a sentence takes the wrong side in what is disputed, and says nothing else worth saying."""
+    denies_likely = any(label in disputed and label in likely for label in told.denied)
+    names_unlikely = any(label in disputed and label not in likely for label in told.named)
+    return denies_likely or (names_unlikely and not any(label in likely for label in told.named))
+
+
+def _union(labels: Iterable[frozenset[str]]) -> frozenset[str]:
+    return frozenset[str]().union(*labels)
 
 
 def _split_after(tokens: Sequence[int], marks: Collection[int]) -> list[tuple[int, ...]]:
@@ -170,23 +191,3 @@ def _split_after(tokens: Sequence[int], marks: Collection[int]) -> list[tuple[in
     ends = [place + 1 for place, token in enumerate(tokens) if token in marks]
     bounds = [0, *ends, *([len(tokens)] if not ends or ends[-1] != len(tokens) else [])]
     return [tuple(tokens[start:end]) for start, end in pairwise(bounds)]
-
-
-def _whole(parts: Sequence[Sequence[int]], ids: Tokens) -> bool:
-    """Whether no section is empty: a mark is never followed by the next one."""
-    sections = {(ids.findings,), (ids.impression,), (ids.eos,)}
-    return not any(tuple(one) in sections and tuple(other) in sections for one, other in pairwise(parts))
-
-
-def told_problems(report: str) -> frozenset[str]:
-    """The problems that a report says to be there, or that may be, and does not deny in another sentence."""
-    said = [_said(sentence) for sentence in split_sentences(report)]
-    named, denied = (frozenset[str]().union(*labels) for labels in zip(*said, strict=True)) if said else ((), ())
-    return frozenset(named) - frozenset(denied)
-
-
-@lru_cache(maxsize=100_000)
-def _said(sentence: str) -> tuple[frozenset[str], frozenset[str]]:
-    """What one sentence names and denies; drafts repeat each other's."""
-    statements = extract(sentence)
-    return present_labels(statements), absent_labels(statements)

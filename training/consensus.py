@@ -17,7 +17,7 @@ from torch import Tensor
 
 from training.config import ConsensusConfig
 from training.grams import Vectors, cider, overlap, sentence_bleu
-from training.reward import Truthfulness
+from training.reward import Truthfulness, said_by
 
 LIMIT = 6.0  # of one concept's evidence
 
@@ -81,7 +81,7 @@ def likeness(candidates: Sequence[str], references: Sequence[str], how: Consensu
 
 def names_of(texts: Sequence[tuple[str, ...]], truth: Truthfulness) -> Tensor:
     """Which rewarded problems each text names [C, P]."""
-    named = [frozenset[str]().union(*(truth.named(f"{part} .") for part in text)) for text in texts]
+    named = [frozenset[str]().union(*(said_by(part).named for part in text)) for text in texts]
     return torch.tensor([[float(label in found) for label in truth.worth] for found in named])
 
 
@@ -96,6 +96,6 @@ def composed(
     for base, named in zip(bases, names.tolist(), strict=True):
         for label, known, telling in zip(truth.worth, named, sentences, strict=True):
             if not known:
-                rest = tuple(part for part in base if label not in truth.denied(f"{part} ."))
+                rest = tuple(part for part in base if label not in said_by(part).denied)
                 made |= {text: None for sentence in telling for text in ((sentence, *rest), (*rest, sentence))}
     return list(made)

@@ -9,11 +9,11 @@ problem alike. Sections are rewarded apart. Assumes words of `training.trainer`'
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
-from pipeline.findings import absent_labels, extract, present_labels
-from pipeline.text import clean_r2gen, detokenize
+from pipeline.findings import Said, said
+from pipeline.text import STOP, clean_r2gen, detokenize
 from training.grams import ORDERS, SIGMA, grams_of
 
 
@@ -73,8 +73,6 @@ class Truthfulness:
     coded: Sequence[Collection[str]]
     worth: Mapping[str, float]  # problem -> what a right mention brings
     even: float = 0.15  # probability from which a mention pays: half of the F1 that is within reach
-    _named: dict[str, frozenset[str]] = field(default_factory=dict, repr=False)
-    _denied: dict[str, frozenset[str]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, coded: Sequence[Collection[str]], *, at_least: int, even: float) -> "Truthfulness":
@@ -84,24 +82,17 @@ class Truthfulness:
         worth = {name: math.sqrt(common / count) for name, count in sorted(counts.items()) if count >= at_least}
         return cls(coded=coded, worth=worth, even=even)
 
-    def named(self, sentence: str) -> frozenset[str]:
-        """The problems that one sentence names; sentences come again and again."""
-        if sentence not in self._named:
-            self._named[sentence] = present_labels(extract(detokenize(sentence.split())))
-        return self._named[sentence]
-
-    def denied(self, sentence: str) -> frozenset[str]:
-        """The problems that one sentence says not to be there."""
-        if sentence not in self._denied:
-            self._denied[sentence] = absent_labels(extract(detokenize(sentence.split())))
-        return self._denied[sentence]
-
     def score(self, words: Sequence[str], number: int) -> float:
         """What the named problems bring for study `number`."""
         sentences = " ".join(words).split(" . ")
-        said = {label for part in sentences for label in self.named(f"{part.removesuffix(' .')} .")}
+        named = {label for part in sentences for label in said_by(part.removesuffix(" .")).named}
         true = self.coded[number]
-        return sum(self.worth[label] * ((label in true) - self.even) for label in said if label in self.worth)
+        return sum(self.worth[label] * ((label in true) - self.even) for label in named if label in self.worth)
+
+
+def said_by(sentence: str) -> Said:
+    """What one sentence says, given as words without its full stop."""
+    return said(detokenize([*sentence.split(), STOP]))
 
 
 def plain_words(vocabulary: Sequence[str]) -> list[str]:

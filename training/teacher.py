@@ -20,7 +20,7 @@ from training.config import ConsensusConfig
 from training.consensus import Archive, Candidates, composed, likeness, names_of
 from training.evidence import assure, draw_evidence
 from training.grams import Vectors
-from training.reward import Truthfulness
+from training.reward import Truthfulness, said_by
 
 log = logging.getLogger(__name__)
 SENTENCES_PER_PROBLEM = 4
@@ -195,7 +195,7 @@ class _Preparation:
         found: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for sentences in written:
             for sentence in sentences:
-                for label in self.truth.named(f"{sentence} ."):
+                for label in said_by(sentence).named:
                     found[label][sentence] += 1
         return [[s for s, _ in found[label].most_common(SENTENCES_PER_PROBLEM)] for label in self.truth.worth]
 

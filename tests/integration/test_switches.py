@@ -49,9 +49,9 @@ grid = 2
 """
 
 
-def train(folder: Path, name: str, rest: str) -> Checkpoint:
+def train(folder: Path, name: str, rest: str, base: str = CONFIG) -> Checkpoint:
     path = folder / f"{name}.toml"
-    path.write_text(CONFIG.format(name=name, folder=folder) + rest.format(folder=folder))
+    path.write_text(base.format(name=name, folder=folder) + rest.format(folder=folder))
     require_sound(path)
     config = read_config(path)
     trained = fit(config)
@@ -87,7 +87,6 @@ def test_a_planner_is_pretrained_and_then_teaches(tmp_path: Path) -> None:
 def test_a_guided_model_is_taught_to_say_what_it_is_told_and_what_to_expect(tmp_path: Path) -> None:
     write_indiana(tmp_path, [record(number) for number in range(8)])
     rest = """
-width = 16
 use_beliefs = true
 use_image = false
 [rewards]
@@ -98,16 +97,7 @@ even = 0.01
 weight = 50.0
 """
     reports = CONFIG.replace("[reports]\n", '[reports]\ntargets = "consensus"\nsure = 0.5\nplan_epochs = 1\n')
-    path = tmp_path / "guided.toml"
-    path.write_text(reports.replace("width = 16\n", "").format(name="guided", folder=tmp_path) + rest)
-    require_sound(path)
-    config = read_config(path)
-    trained = fit(config)
-    manifest = describe(config, trained)
-    save_checkpoint(
-        config.run.output, manifest=manifest, model=trained.model, tokenizer=trained.tokenizer, card=""
-    )
-    kept = load_checkpoint(config.run.output)
+    kept = train(tmp_path, "guided", rest, reports)
     assert kept.manifest.decoding.guidance is not None
     assert kept.manifest.decoding.guidance.rounds == 2
     assert kept.model.config.use_beliefs

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.findings import CHEXPERT, LABELS, extract, present_labels
+from pipeline.findings import CHEXPERT, LABELS, extract, present_labels, said
 from pipeline.study import Polarity
 
 PRESENT, ABSENT, UNCERTAIN = Polarity.PRESENT, Polarity.ABSENT, Polarity.UNCERTAIN
@@ -98,3 +98,11 @@ def test_qualified_labels_count_for_their_problem() -> None:
 def test_every_chexpert_label_can_be_stated() -> None:
     assert set(CHEXPERT) <= set(LABELS)
     assert len(CHEXPERT) == 14
+
+
+def test_a_sentence_names_and_denies() -> None:
+    told = said("Mild cardiomegaly without pleural effusion.")
+    assert "Cardiomegaly" in told.named
+    assert "Pleural Effusion" in told.denied
+    assert not told.named & told.denied
+    assert said("") == (frozenset(), frozenset())
