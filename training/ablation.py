@@ -12,11 +12,12 @@ nothing is trained twice; what the variants have in common (often all that is se
 seed, so that one seed's whole table comes first. Knows neither models nor data: the objective is passed in.
 """
 
+import hashlib
 import json
 import logging
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -94,9 +95,9 @@ def ablate(path: Path, objective: Objective) -> list[Row]:
 
 
 def _measure(path: Path, changes: Mapping[str, Any], objective: Objective) -> Mapping[str, float]:
-    digest = read_config(path, changes=changes).sha256[:12]
-    base = read_config(path)
-    place = base.run.work / f"ablation-{base.run.name}" / digest
+    config = read_config(path, changes=changes)
+    digest = _key(config)
+    place = config.run.work / f"ablation-{config.run.name}" / digest
     kept = place / "figures.json"
     if kept.exists():
         figures: dict[str, float] = json.loads(kept.read_text(encoding="utf-8"))
@@ -108,6 +109,12 @@ def _measure(path: Path, changes: Mapping[str, Any], objective: Objective) -> Ma
     partial.write_text(json.dumps(dict(measured), indent=1), encoding="utf-8")
     partial.replace(kept)
     return measured
+
+
+def _key(config: Config) -> str:
+    """Of what is trained, whatever else the file says: one more variant costs no other row."""
+    told = replace(config, sha256="", run=replace(config.run, version="", output=Path()))
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:12]
 
 
 def render_rows(rows: Sequence[Row]) -> str:

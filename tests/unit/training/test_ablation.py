@@ -74,7 +74,15 @@ def test_a_changed_configuration_is_trained_anew(config: Path) -> None:
     config.write_text(config.read_text().replace("width = 256", "width = 512"))
     again = Trainer()
     ablate(config, again)
-    assert len(again.trained) == 4
+    assert again.trained == [(512, 1), (512, 2)]  # what is narrow in either stays
+
+
+def test_one_more_variant_costs_no_other_row(config: Path) -> None:
+    ablate(config, Trainer())
+    config.write_text(f'{config.read_text()}"wide" = {{ "model.width" = 512 }}\n')
+    again = Trainer()
+    ablate(config, again)
+    assert again.trained == [(512, 1), (512, 2)]
 
 
 @pytest.mark.parametrize(
