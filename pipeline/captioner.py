@@ -59,6 +59,7 @@ class Captioner:
             tokenizer=checkpoint.tokenizer,
             ids=checkpoint.ids,
             concepts=checkpoint.manifest.concepts,
+            how=checkpoint.manifest.decoding,
         )
         self._explainer = Explainer(self._model, checkpoint.manifest.concepts, checkpoint.tokenizer)
 
@@ -133,7 +134,7 @@ class Captioner:
             maps = self._model.see(views, mask)
             evidence = self._model.weigh(self._model.judge(maps, mask))
             basis = Basis(maps=maps, mask=mask, evidence=evidence, indication=self._indications(studies))
-            decoded = self._drafter.draft(basis, self.manifest.decoding)
+            decoded = self._drafter.draft(basis)
         told = self._model.believe(evidence).float().cpu().tolist()
         return [self._outcome(*parts) for parts in zip(studies, decoded, told, strict=True)]
 

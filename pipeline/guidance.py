@@ -1,32 +1,37 @@
-"""What a draft is to tell: problems that are likely are told beyond doubt, and kept where the draft is worth more.
+"""What a draft is to tell: of many drafts of a study, that which names what is likely in words that are likely.
 
 Legend: B studies, V views, K concepts, L words of an indication, N rows. A decoder that is told weak evidence
-writes what is usual, since that is the likeliest sentence; a problem of one in four chances is never named. So it
-writes again with one problem more told beyond doubt, for each of the likeliest, and the draft with the greatest
-worth is kept; then with a second one, and so on. A draft's worth is the mean log-probability of its words under
+writes what is usual, since that is the likeliest sentence; a problem of one in four chances is never named. So for
+each of the likeliest it writes again, that problem told beyond doubt, and the draft with the greatest worth is
+kept; then with a second one, and so on. Where the draft may be edited, two more are tried: the draft as it is with
+one sentence before it, that by which the model names this problem where it is told of nothing else; and the draft
+without a sentence that names only what is unlikely. A draft's worth is the mean log-probability of its words under
 the evidence as it is, and for each problem that it names what naming it is expected to bring to a macro F1: its
 chance above `even`, rare problems more. A minimum-Bayes-risk choice among a model's own drafts (Kumar and Byrne,
 NAACL 2004), in which both terms are the model's. Costs no second look at an image. Assumes chances that are
 calibrated and a decoder that was taught to say what it is told surely (`training.evidence.assure`).
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from functools import cached_property
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from pipeline import text
 from pipeline.decoding import Decoded, Tokens, decode
-from pipeline.findings import TELLABLE, Said, said
+from pipeline.findings import TELLABLE
 from pipeline.manifest import DecodingSettings, Guidance
 from pipeline.models.memory import EVIDENCE_LIMIT, Memory, pool
 from pipeline.models.report_model import ReportModel
+from pipeline.models.shape import VIEWS
+from pipeline.sentences import Part, Splitter, denied, joined, named
 
 SURE = EVIDENCE_LIMIT  # evidence beyond doubt: odds change by a factor of 55
+MUTED = (-2.0, -1.0, 0.0)  # evidence of everything else where a problem is told alone
 ROUNDING = 1e-6  # a gain below it is none
+ROWS = 256  # drafts weighed at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,59 +55,112 @@ class Basis:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Choice:
-    draft: Decoded
-    told: tuple[int, ...]  # concepts that it was told beyond doubt
-    named: frozenset[int]  # concepts that it names
-    value: float
+class _Try:
+    study: int
+    told: tuple[int, ...]  # concepts for which it was made
+    tokens: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Part:
-    tokens: tuple[int, ...]  # a sentence, or the mark of a section
-    said: Said
+class _Choice:
+    draft: Decoded
+    told: tuple[int, ...]
+    named: frozenset[int]  # concepts that it names and does not deny
+    value: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drafter:
-    """A model that writes, with its words and the names of its concepts."""
+    """A model that writes, with its words, the names of its concepts, and how it is to write.
+
+    It remembers how the model names problems: a model that has learnt on wants a new one.
+    """
 
     model: ReportModel
     tokenizer: Tokenizer
     ids: Tokens
     concepts: Sequence[str]
+    how: DecodingSettings
 
-    def draft(self, basis: Basis, how: DecodingSettings) -> list[Decoded]:
+    def draft(self, basis: Basis) -> list[Decoded]:
         """One draft per study. Call it under inference mode; studies do not see each other."""
         shape = self.model.config
         maps = pool(basis.maps, shape.grid) if shape.use_image else basis.maps[..., :0, :0]
         basis = replace(basis, maps=maps)
-        plain = self._written(basis, how)
-        if how.guidance is None:
+        plain = self._written(basis)
+        if self.how.guidance is None:
             return plain
-        return [choice.draft for choice in self._guided(basis, plain, how, how.guidance)]
+        return [choice.draft for choice in self._guided(basis, plain, self.how.guidance)]
 
-    def _written(self, basis: Basis, how: DecodingSettings) -> list[Decoded]:
+    @cached_property
+    def phrases(self) -> Mapping[int, tuple[int, ...]]:
+        """How the model names a problem that is told alone: concept -> one sentence; none where it does not.
+
+        The sentence denies nothing, and names as little else in as few words as there is.
+        """
+        wanted = [k for k, name in enumerate(self.concepts) if name in TELLABLE]
+        fit: dict[int, list[Part]] = {}
+        for muted in MUTED if wanted else ():
+            for concept, draft in zip(wanted, self._written(self._told_alone(wanted, muted)), strict=True):
+                parts = self._splitter.split(draft.tokens)
+                telling = [p for p in parts if self.concepts[concept] in p.said.named and not p.said.denied]
+                fit.setdefault(concept, []).extend(telling)
+        return {
+            concept: min(parts, key=lambda part: (len(part.said.named), len(part.tokens))).tokens
+            for concept, parts in fit.items()
+            if parts
+        }
+
+    @cached_property
+    def _kinds(self) -> Mapping[int, tuple[int, ...]]:
+        """The kinds of a problem that can be more than one thing: "Lung" -> "Lung/hypoinflation" and others."""
+        found: dict[int, tuple[int, ...]] = {}
+        for kind, name in enumerate(self.concepts):
+            general = name.split("/")[0]
+            if general != name and general in self.concepts:
+                place = self.concepts.index(general)
+                found[place] = (*found.get(place, ()), kind)
+        return found
+
+    def _told_alone(self, concepts: Sequence[int], muted: float) -> Basis:
+        """A study of each concept, without views and without an indication."""
+        shape, device = self.model.config, self.model.evidence.device
+        channels = self.model.encoder.channels if shape.use_image else 0
+        evidence = torch.full((len(concepts), len(self.concepts)), muted, device=device)
+        for row, concept in enumerate(concepts):
+            evidence[row, [concept, *(general for general, kinds in self._kinds.items() if concept in kinds)]] = (
+                SURE
+            )
+        return Basis(
+            maps=torch.zeros(len(concepts), VIEWS, channels, shape.grid, shape.grid, device=device),
+            mask=torch.zeros(len(concepts), VIEWS, dtype=torch.bool, device=device),
+            evidence=evidence,
+            indication=torch.zeros(len(concepts), 0, dtype=torch.long, device=device),
+        )
+
+    @property
+    def _splitter(self) -> Splitter:
+        return Splitter(tokenizer=self.tokenizer, ids=self.ids)
+
+    def _written(self, basis: Basis) -> list[Decoded]:
         memory = basis.memory(self.model)
-        return decode(self.model, memory, self.model.begin(memory), self.ids, how)
+        return decode(self.model, memory, self.model.begin(memory), self.ids, self.how)
 
-    def _guided(
-        self, basis: Basis, plain: Sequence[Decoded], how: DecodingSettings, guidance: Guidance
-    ) -> list[_Choice]:
+    def _guided(self, basis: Basis, plain: Sequence[Decoded], guidance: Guidance) -> list[_Choice]:
         gains = self._gains(basis, guidance)
-        kept = [self._choice(draft, (), gain, guidance) for draft, gain in zip(plain, gains, strict=True)]
+        first = [_Try(study=study, told=(), tokens=draft.tokens) for study, draft in enumerate(plain)]
+        kept = self._weigh(basis, first, gains, guidance)
         undecided = list(range(len(kept)))
         for _ in range(guidance.rounds):
-            tries = [
-                (study, told) for study in undecided for told in self._tries(kept[study], gains[study], guidance)
-            ]
-            drafts = self._told_surely(basis, tries, how) if tries else []
+            tries = self._rewrite(basis, [(study, kept[study]) for study in undecided], gains, guidance)
+            if guidance.edits:
+                for study in undecided:
+                    tries += self._edit(study, kept[study], gains[study], guidance)
             improved = set()
-            for (study, told), draft in zip(tries, drafts, strict=True):
-                choice = self._choice(draft, told, gains[study], guidance)
-                if choice.value > kept[study].value + ROUNDING:
-                    kept[study] = choice
-                    improved.add(study)
+            for tried, choice in zip(tries, self._weigh(basis, tries, gains, guidance), strict=True):
+                if choice.value > kept[tried.study].value + ROUNDING:
+                    kept[tried.study] = choice
+                    improved.add(tried.study)
             undecided = sorted(improved)
         return kept
 
@@ -115,79 +173,83 @@ class Drafter:
         gains: list[list[float]] = ((chances - guidance.even) * worth).tolist()
         return gains
 
-    def _tries(self, choice: _Choice, gains: Sequence[float], guidance: Guidance) -> list[tuple[int, ...]]:
-        """The concepts told so far with one more, for each that is worth naming and is not named yet."""
+    def _wanted(self, choice: _Choice, gains: Sequence[float], guidance: Guidance) -> list[int]:
+        """The concepts that are worth naming and are not named yet, the best first."""
         wanted = [k for k, gain in enumerate(gains) if gain > 0 and k not in choice.named]
         best = sorted(wanted, key=lambda k: -gains[k])[: guidance.tried]
-        return [(*choice.told, k) for k in best if k not in choice.told]
+        return [k for k in best if k not in choice.told]
 
-    def _told_surely(
-        self, basis: Basis, tries: Sequence[tuple[int, tuple[int, ...]]], how: DecodingSettings
-    ) -> list[Decoded]:
-        """A draft for each try, with its confidence under the evidence as it is."""
-        honest = basis.rows([study for study, _ in tries])
+    def _rewrite(
+        self, basis: Basis, kept: Sequence[tuple[int, _Choice]], gains: Sequence[Sequence[float]], how: Guidance
+    ) -> list[_Try]:
+        """Drafts of the evidence with one concept more told beyond doubt."""
+        wanted = [(s, (*choice.told, k)) for s, choice in kept for k in self._wanted(choice, gains[s], how)]
+        if not wanted:
+            return []
+        honest = basis.rows([study for study, _ in wanted])
         evidence = honest.evidence.clone()
-        for row, (_, told) in enumerate(tries):
+        for row, (_, told) in enumerate(wanted):
             evidence[row, list(told)] = SURE
-        drafts = self._written(replace(honest, evidence=evidence), how)
-        begun = [[self.ids.bos, *draft.tokens] for draft in drafts]
-        longest = max(map(len, begun))
-        padded = [[*row, *[self.ids.pad] * (longest - len(row))] for row in begun]
-        tokens = torch.tensor(padded, device=evidence.device)
-        scores = self.model.read(tokens[:, :-1], honest.memory(self.model)).float().log_softmax(-1)
-        chosen = scores.gather(2, tokens[:, 1:, None]).squeeze(2)[:, 1:]  # <findings> was no choice
-        written = tokens[:, 2:] != self.ids.pad
-        means = (chosen * written).sum(1) / written.sum(1).clamp(min=1)
-        return [replace(draft, confidence=mean) for draft, mean in zip(drafts, means.tolist(), strict=True)]
-
-    def _choice(
-        self, draft: Decoded, told: tuple[int, ...], gains: Sequence[float], guidance: Guidance
-    ) -> _Choice:
-        parts = self._settled(draft.tokens, gains)
-        labels = _union(part.said.named for part in parts) - _union(part.said.denied for part in parts)
-        named = frozenset(k for k, name in enumerate(self.concepts) if name in labels)
-        value = draft.confidence + guidance.weight * sum(gains[k] for k in named)
-        tokens = tuple(token for part in parts for token in part.tokens)
-        return _Choice(draft=replace(draft, tokens=tokens), told=told, named=named, value=value)
-
-    def _settled(self, tokens: Sequence[int], gains: Sequence[float]) -> list[_Part]:
-        """Without the sentences that contradict another: what is likely enough stays named, the rest denied.
-
-        A sentence that names something else worth naming stays. All stay where a section would be empty.
-        """
-        parts = [
-            _Part(tokens=part, said=said(text.detokenize(text.decode(self.tokenizer, part))))
-            for part in _split_after(tokens, (self.ids.stop, *self._marks))
+        drafts = self._written(replace(honest, evidence=evidence))
+        return [
+            _Try(study=study, told=told, tokens=draft.tokens)
+            for (study, told), draft in zip(wanted, drafts, strict=True)
         ]
-        likely = {name for name, gain in zip(self.concepts, gains, strict=True) if gain > 0}
-        disputed = _union(part.said.named for part in parts) & _union(part.said.denied for part in parts)
-        disputed &= {*self.concepts}
-        kept = [part for part in parts if not _is_wrong(part.said, disputed, likely)]
-        return kept if self._is_whole(kept) else parts
 
-    def _is_whole(self, parts: Sequence[_Part]) -> bool:
-        """Whether no section is empty: a mark is never followed by the next one."""
-        lone = [len(part.tokens) == 1 and part.tokens[0] in self._marks for part in parts]
-        return not any(one and other for one, other in pairwise(lone))
+    def _edit(self, study: int, choice: _Choice, gains: Sequence[float], guidance: Guidance) -> Iterator[_Try]:
+        """The draft with a sentence more, which names what it does not yet, or less, which names the unlikely."""
+        mark, *sentences = choice.draft.tokens
+        parts = self._splitter.split(choice.draft.tokens)
+        for k in self._wanted(choice, gains, guidance):
+            phrase = self._phrase(k, gains)
+            if phrase and not any({*phrase} <= {*part.tokens} for part in parts):  # else a reader has read it
+                yield _Try(study=study, told=(*choice.told, k), tokens=(mark, *phrase, *sentences))
+        gain_of = dict(zip(self.concepts, gains, strict=True))
+        for number, part in enumerate(parts):
+            rest = [*parts[:number], *parts[number + 1 :]]
+            if sum(gain_of.get(label, 0.0) for label in part.said.named) < 0 and self._splitter.is_whole(rest):
+                yield _Try(study=study, told=choice.told, tokens=joined(rest))
 
-    @property
-    def _marks(self) -> tuple[int, ...]:
-        return (self.ids.findings, self.ids.impression, self.ids.eos)
+    def _phrase(self, concept: int, gains: Sequence[float]) -> tuple[int, ...]:
+        """The sentence that names a concept, where it has kinds the likeliest; () where there is none."""
+        kinds = sorted(self._kinds.get(concept, ()), key=lambda kind: -gains[kind])
+        return next((self.phrases[each] for each in (*kinds, concept) if each in self.phrases), ())
 
+    def _weigh(
+        self, basis: Basis, tries: Sequence[_Try], gains: Sequence[Sequence[float]], guidance: Guidance
+    ) -> list[_Choice]:
+        """What each is worth, once what it names and denies is settled."""
+        choices = []
+        for tried in tries:
+            parts = self._splitter.split(tried.tokens)
+            told = dict(zip(self.concepts, gains[tried.study], strict=True))
+            parts = self._splitter.settle(parts, told, [label for label, gain in told.items() if gain > 0])
+            labels = named(parts) - denied(parts)
+            choice = _Choice(
+                draft=Decoded(tokens=joined(parts), confidence=0.0),
+                told=tried.told,
+                named=frozenset(k for k, name in enumerate(self.concepts) if name in labels),
+                value=guidance.weight * sum(gain for label, gain in told.items() if label in labels),
+            )
+            choices.append(choice)
+        confidences = self._confidences(basis, [tried.study for tried in tries], [c.draft.tokens for c in choices])
+        return [
+            replace(choice, draft=replace(choice.draft, confidence=mean), value=choice.value + mean)
+            for choice, mean in zip(choices, confidences, strict=True)
+        ]
 
-def _is_wrong(told: Said, disputed: Collection[str], likely: Collection[str]) -> bool:
-    """Whether a sentence takes the wrong side in what is disputed, and says nothing else worth saying."""
-    denies_likely = any(label in disputed and label in likely for label in told.denied)
-    names_unlikely = any(label in disputed and label not in likely for label in told.named)
-    return denies_likely or (names_unlikely and not any(label in likely for label in told.named))
-
-
-def _union(labels: Iterable[frozenset[str]]) -> frozenset[str]:
-    return frozenset[str]().union(*labels)
-
-
-def _split_after(tokens: Sequence[int], marks: Collection[int]) -> list[tuple[int, ...]]:
-    """Parts that each end with one of the marks."""
-    ends = [place + 1 for place, token in enumerate(tokens) if token in marks]
-    bounds = [0, *ends, *([len(tokens)] if not ends or ends[-1] != len(tokens) else [])]
-    return [tuple(tokens[start:end]) for start, end in pairwise(bounds)]
+    def _confidences(self, basis: Basis, studies: Sequence[int], drafts: Sequence[tuple[int, ...]]) -> list[float]:
+        """The mean log-probability of each draft's words under the study's evidence as it is."""
+        found: list[float] = []
+        for start in range(0, len(drafts), ROWS):
+            part = slice(start, start + ROWS)
+            begun = [[self.ids.bos, *tokens] for tokens in drafts[part]]
+            longest = max(map(len, begun))
+            padded = [[*row, *[self.ids.pad] * (longest - len(row))] for row in begun]
+            tokens = torch.tensor(padded, device=basis.evidence.device)
+            memory = basis.rows(studies[part]).memory(self.model)
+            scores = self.model.read(tokens[:, :-1], memory).float().log_softmax(-1)
+            chosen = scores.gather(2, tokens[:, 1:, None]).squeeze(2)[:, 1:]  # <findings> was no choice
+            written = tokens[:, 2:] != self.ids.pad
+            found += ((chosen * written).sum(1) / written.sum(1).clamp(min=1)).tolist()
+        return found

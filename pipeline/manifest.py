@@ -47,6 +47,7 @@ class Guidance:
     even: float  # probability of a problem from which naming it pays
     tried: int  # problems a study and round
     rounds: int
+    edits: bool = False  # whether a draft is also tried with one sentence more or less
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -158,6 +158,7 @@ class GuidanceConfig:
     weight: Weight = 0.5  # of the problems that a draft names, beside the mean log-probability of its words
     even: Share = 0.15  # probability of a problem from which naming it pays
     tried: Count = 4  # problems a study and round
+    edits: bool = False  # a draft is also tried with one sentence more or less
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

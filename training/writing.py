@@ -79,7 +79,11 @@ class Judge:
         evidence = model.weigh(self.seen.logits.to(device))
         told = [_told(self.material, background_of(example)) for example in self.material.choice]
         drafter = Drafter(
-            model=model, tokenizer=tokenizer, ids=special_tokens(tokenizer), concepts=self.material.names
+            model=model,
+            tokenizer=tokenizer,
+            ids=special_tokens(tokenizer),
+            concepts=self.material.names,
+            how=self.decoding,
         )
         drafts: list[Decoded] = []
         for start in range(0, len(told), BATCH):
@@ -89,7 +93,7 @@ class Judge:
             with torch.inference_mode():
                 indication = pad_tokens(told[part], device)
                 basis = Basis(maps=maps, mask=mask.to(device), evidence=evidence[part], indication=indication)
-                drafts += drafter.draft(basis, self.decoding)
+                drafts += drafter.draft(basis)
         sections = [text.split_sections(text.decode(tokenizer, draft.tokens)) for draft in drafts]
         return [(text.detokenize(findings), text.detokenize(impression)) for findings, impression in sections]
 

@@ -1,0 +1,80 @@
+"""A draft as its sentences, with what each names and denies: split, put one first, leave one out, settle.
+
+Assumes the form of `pipeline.decoding`: marks of the sections, and sentences that end with a full stop. Knows no
+model; which problems are likely is told.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from tokenizers import Tokenizer
+
+from pipeline import text
+from pipeline.decoding import Tokens
+from pipeline.findings import Said, said
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """A sentence, or the mark of a section."""
+
+    tokens: tuple[int, ...]
+    said: Said
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Splitter:
+    """Reads tokens as sentences."""
+
+    tokenizer: Tokenizer
+    ids: Tokens
+
+    def split(self, tokens: Sequence[int]) -> list[Part]:
+        """The parts of a draft, in their order."""
+        ends = [place + 1 for place, token in enumerate(tokens) if token in (self.ids.stop, *self._marks)]
+        bounds = [0, *ends, *([len(tokens)] if not ends or ends[-1] != len(tokens) else [])]
+        return [self._part(tuple(tokens[start:end])) for start, end in pairwise(bounds)]
+
+    def _part(self, tokens: tuple[int, ...]) -> Part:
+        return Part(tokens=tokens, said=said(text.detokenize(text.decode(self.tokenizer, tokens))))
+
+    def is_whole(self, parts: Sequence[Part]) -> bool:
+        """Whether no section is empty: a mark is never followed by the next one."""
+        lone = [len(part.tokens) == 1 and part.tokens[0] in self._marks for part in parts]
+        return not any(one and other for one, other in pairwise(lone))
+
+    def settle(self, parts: Sequence[Part], disputable: Collection[str], likely: Collection[str]) -> list[Part]:
+        """Without the sentences that contradict another: what is likely stays named, the rest denied.
+
+        A sentence that names something else that is likely stays. All stay where a section would be empty.
+        """
+        disputed = named(parts) & denied(parts) & {*disputable}
+        kept = [part for part in parts if not _is_wrong(part.said, disputed, likely)]
+        return kept if self.is_whole(kept) else list(parts)
+
+    @property
+    def _marks(self) -> tuple[int, ...]:
+        return (self.ids.findings, self.ids.impression, self.ids.eos)
+
+
+def named(parts: Iterable[Part]) -> frozenset[str]:
+    """The problems that any part names."""
+    return frozenset[str]().union(*(part.said.named for part in parts))
+
+
+def denied(parts: Iterable[Part]) -> frozenset[str]:
+    """The problems that any part denies."""
+    return frozenset[str]().union(*(part.said.denied for part in parts))
+
+
+def joined(parts: Iterable[Part]) -> tuple[int, ...]:
+    """The parts as tokens again."""
+    return tuple(token for part in parts for token in part.tokens)
+
+
+def _is_wrong(told: Said, disputed: Collection[str], likely: Collection[str]) -> bool:
+    """Whether a sentence takes the wrong side in what is disputed, and says nothing else worth saying."""
+    denies_likely = any(label in disputed and label in likely for label in told.denied)
+    names_unlikely = any(label in disputed and label not in likely for label in told.named)
+    return denies_likely or (names_unlikely and not any(label in likely for label in told.named))

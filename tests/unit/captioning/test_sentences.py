@@ -1,0 +1,61 @@
+"""A draft's sentences: split and joined again, and settled where two contradict each other."""
+
+import pytest
+
+from pipeline import text
+from pipeline.checkpoint import special_tokens
+from pipeline.sentences import Splitter, denied, joined, named
+from pipeline.text import build_tokenizer, report_tokens
+
+BODY = ("cardiomegaly", "heart size normal", "no effusion")
+TOKENIZER = build_tokenizer([report_tokens(BODY, ("cardiomegaly",))], 1)
+SPLITTER = Splitter(tokenizer=TOKENIZER, ids=special_tokens(TOKENIZER))
+
+
+def tokens(findings: tuple[str, ...], impression: tuple[str, ...]) -> list[int]:
+    return text.encode(TOKENIZER, report_tokens(findings, impression))[1:]  # drafts are without <bos>
+
+
+def test_parts_are_sentences_and_marks_and_join_again() -> None:
+    draft = tokens(BODY, ("cardiomegaly",))
+    parts = SPLITTER.split(draft)
+    assert len(parts) == 3 + 1 + 3  # marks, of which the last is <eos>
+    assert joined(parts) == tuple(draft)
+    assert joined(SPLITTER.split(draft[:-2])) == tuple(draft[:-2])  # a draft that was cut off
+    assert "Cardiomegaly" in named(parts) & denied(parts)
+    assert "Pleural Effusion" in denied(parts) - named(parts)
+
+
+def test_a_section_without_sentences_is_not_whole() -> None:
+    parts = SPLITTER.split(tokens(BODY, ("cardiomegaly",)))
+    assert SPLITTER.is_whole(parts)
+    assert SPLITTER.is_whole([*parts[:1], *parts[2:]])
+    assert not SPLITTER.is_whole([*parts[:1], *parts[4:]])  # no findings
+    assert not SPLITTER.is_whole([*parts[:5], *parts[6:]])  # no impression
+
+
+@pytest.mark.parametrize(
+    ("likely", "findings"),
+    [
+        (["Cardiomegaly"], "Cardiomegaly. No effusion."),
+        ([], "Heart size normal. No effusion."),
+    ],
+)
+def test_what_is_likely_stays_named_and_the_rest_denied(likely: list[str], findings: str) -> None:
+    def settled(words: list[int]) -> list[int]:
+        return list(joined(SPLITTER.settle(SPLITTER.split(words), ["Cardiomegaly"], likely)))
+
+    short, longer = tokens(BODY, ("cardiomegaly",)), tokens(BODY, ("cardiomegaly", "no effusion"))
+    if likely:
+        told = text.split_sections(text.decode(TOKENIZER, settled(short)))
+        assert [text.detokenize(section) for section in told] == [findings, "Cardiomegaly."]
+    else:  # the impression would be empty, and all stays as it was
+        assert settled(short) == short
+    told = text.split_sections(text.decode(TOKENIZER, settled(longer)))
+    assert text.detokenize(told[0]) == findings
+    assert settled(settled(longer)) == settled(longer)
+
+
+def test_what_is_not_in_dispute_stays_as_it_is() -> None:
+    draft = tokens(BODY, ("cardiomegaly",))
+    assert joined(SPLITTER.settle(SPLITTER.split(draft), [], [])) == tuple(draft)
