@@ -107,13 +107,14 @@ def _guided(guidance: Guidance | None) -> str:
     if guidance is None:
         return ""
     edited = (
-        "It also tries one sentence more, by which it names such a problem where it knows of nothing else, and one "
-        "less, where that names only what is unlikely. "
+        "It also tries one sentence more, by which it names such a problem where it knows of nothing else, and "
+        "one less, where that names only what is unlikely. "
     )
     return (
         f"It writes again with each problem of a chance above {guidance.even} told beyond doubt. "
-        f"{edited if guidance.edits else ''}It keeps the draft that is worth more: by how likely its words are, and "
-        f"by the problems that it names. So about one in {1 / guidance.even:.0f} of what it names at that chance is there.\n"
+        f"{edited if guidance.edits else ''}It keeps the draft that is worth more: by how likely its words are, "
+        "and by the problems that it names. "
+        f"So about one in {1 / guidance.even:.0f} of what it names at that chance is there.\n"
     )
 
 
