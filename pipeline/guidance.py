@@ -20,16 +20,18 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from pipeline import text
 from pipeline.decoding import Decoded, Tokens, decode
 from pipeline.findings import TELLABLE
 from pipeline.manifest import DecodingSettings, Guidance
 from pipeline.models.memory import EVIDENCE_LIMIT, Memory, pool
 from pipeline.models.report_model import ReportModel
 from pipeline.models.shape import VIEWS
-from pipeline.sentences import Part, Splitter, denied, joined, named
+from pipeline.sentences import Splitter, denied, joined, named
 
 SURE = EVIDENCE_LIMIT  # evidence beyond doubt: odds change by a factor of 55
 MUTED = (-2.0, -1.0, 0.0)  # evidence of everything else where a problem is told alone
+SIDES = ("left", "right")  # the evidence of a problem tells no side
 ROUNDING = 1e-6  # a gain below it is none
 ROWS = 256  # drafts weighed at once
 
@@ -96,20 +98,21 @@ class Drafter:
     def phrases(self) -> Mapping[int, tuple[int, ...]]:
         """How the model names a problem that is told alone: concept -> one sentence; none where it does not.
 
-        The sentence denies nothing, and names as little else in as few words as there is.
+        The sentence denies nothing, and names as little else in as few words as there is. A side is left out, and
+        counts twice, so that sentences that tell none go first.
         """
+        sides = {text.token_id(self.tokenizer, side) for side in SIDES}
         wanted = [k for k, name in enumerate(self.concepts) if name in TELLABLE]
-        fit: dict[int, list[Part]] = {}
+        fit: dict[int, list[tuple[int, int, tuple[int, ...]]]] = {}
         for muted in MUTED if wanted else ():
             for concept, draft in zip(wanted, self._written(self._told_alone(wanted, muted)), strict=True):
-                parts = self._splitter.split(draft.tokens)
-                telling = [p for p in parts if self.concepts[concept] in p.said.named and not p.said.denied]
-                fit.setdefault(concept, []).extend(telling)
-        return {
-            concept: min(parts, key=lambda part: (len(part.said.named), len(part.tokens))).tokens
-            for concept, parts in fit.items()
-            if parts
-        }
+                for part in self._splitter.split(draft.tokens):
+                    tokens = tuple(token for token in part.tokens if token not in sides)
+                    said = self._splitter.say(tokens)
+                    if self.concepts[concept] in said.named and not said.denied:
+                        length = 2 * len(part.tokens) - len(tokens)
+                        fit.setdefault(concept, []).append((len(said.named), length, tokens))
+        return {concept: min(sentences)[-1] for concept, sentences in fit.items()}
 
     @cached_property
     def _kinds(self) -> Mapping[int, tuple[int, ...]]:

@@ -34,10 +34,12 @@ class Splitter:
         """The parts of a draft, in their order."""
         ends = [place + 1 for place, token in enumerate(tokens) if token in (self.ids.stop, *self._marks)]
         bounds = [0, *ends, *([len(tokens)] if not ends or ends[-1] != len(tokens) else [])]
-        return [self._part(tuple(tokens[start:end])) for start, end in pairwise(bounds)]
+        parts = (tuple(tokens[start:end]) for start, end in pairwise(bounds))
+        return [Part(tokens=part, said=self.say(part)) for part in parts]
 
-    def _part(self, tokens: tuple[int, ...]) -> Part:
-        return Part(tokens=tokens, said=said(text.detokenize(text.decode(self.tokenizer, tokens))))
+    def say(self, tokens: Sequence[int]) -> Said:
+        """What one sentence says."""
+        return said(text.detokenize(text.decode(self.tokenizer, tokens)))
 
     def is_whole(self, parts: Sequence[Part]) -> bool:
         """Whether no section is empty: a mark is never followed by the next one."""
