@@ -6,7 +6,7 @@ Patterns are regular expressions over one lower-case sentence. `present` says th
 says otherwise; `absent` says by itself that it is not ("heart size is normal"). What no rule knows is not found.
 """
 
-from pipeline.finding_words import DEGENERATIVE, HEART, LARGE, LIMITS, LUNG, SPINE, THORACIC, Rule
+from pipeline.finding_words import DEGENERATIVE, HEART, LARGE, LIMITS, LUNG, MARKINGS, SAID_NORMAL, SPINE, THORACIC, Rule
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -139,11 +139,15 @@ RULES: tuple[Rule, ...] = (
     Rule(
         labels=("Markings",),
         present=(
-            r"(?:interstitial|broncho\w+|perihilar|lung|pulmonary|vascular|reticular|bibasilar) markings",
+            rf"(?<!normal )(?<!normal hilar )(?<!normal pulmonary ){MARKINGS}(?!{SAID_NORMAL})",
             r"(?:increased|prominent|chronic) markings",
             r"bronch\w+ (?:vascular )?crowding",
             r"crowding of[^.,]{0,25}(?:bronch|vascul|marking)\w*",
             r"vascular crowding",
+        ),
+        absent=(
+            rf"{MARKINGS}{SAID_NORMAL}",
+            rf"normal (?:\w+ )?{MARKINGS}",
         ),
     ),
     Rule(
