@@ -6,7 +6,18 @@ Patterns are regular expressions over one lower-case sentence. `present` says th
 says otherwise; `absent` says by itself that it is not ("heart size is normal"). What no rule knows is not found.
 """
 
-from pipeline.finding_words import DEGENERATIVE, HEART, LARGE, LIMITS, LUNG, MARKINGS, SAID_NORMAL, SPINE, THORACIC, Rule
+from pipeline.finding_words import (
+    DEGENERATIVE,
+    HEART,
+    LARGE,
+    LIMITS,
+    LUNG,
+    MARKINGS,
+    SAID_NORMAL,
+    SPINE,
+    THORACIC,
+    Rule,
+)
 
 RULES: tuple[Rule, ...] = (
     Rule(
