@@ -131,9 +131,8 @@ class Drafter:
         channels = self.model.encoder.channels if shape.use_image else 0
         evidence = torch.full((len(concepts), len(self.concepts)), muted, device=device)
         for row, concept in enumerate(concepts):
-            evidence[row, [concept, *(general for general, kinds in self._kinds.items() if concept in kinds)]] = (
-                SURE
-            )
+            generals = [general for general, kinds in self._kinds.items() if concept in kinds]
+            evidence[row, [concept, *generals]] = SURE
         return Basis(
             maps=torch.zeros(len(concepts), VIEWS, channels, shape.grid, shape.grid, device=device),
             mask=torch.zeros(len(concepts), VIEWS, dtype=torch.bool, device=device),
@@ -225,14 +224,14 @@ class Drafter:
         choices = []
         for tried in tries:
             parts = self._splitter.split(tried.tokens)
-            told = dict(zip(self.concepts, gains[tried.study], strict=True))
-            parts = self._splitter.settle(parts, told, [label for label, gain in told.items() if gain > 0])
+            gain_of = dict(zip(self.concepts, gains[tried.study], strict=True))
+            parts = self._splitter.settle(parts, gain_of, [label for label, gain in gain_of.items() if gain > 0])
             labels = named(parts) - denied(parts)
             choice = _Choice(
                 draft=Decoded(tokens=joined(parts), confidence=0.0),
                 told=tried.told,
                 named=frozenset(k for k, name in enumerate(self.concepts) if name in labels),
-                value=guidance.weight * sum(gain for label, gain in told.items() if label in labels),
+                value=guidance.weight * sum(gain for label, gain in gain_of.items() if label in labels),
             )
             choices.append(choice)
         confidences = self._confidences(basis, [tried.study for tried in tries], [c.draft.tokens for c in choices])
