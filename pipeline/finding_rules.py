@@ -6,19 +6,9 @@ Patterns are regular expressions over one lower-case sentence. `present` says th
 says otherwise; `absent` says by itself that it is not ("heart size is normal"). What no rule knows is not found.
 """
 
-from pipeline.finding_words import (
-    DEGENERATIVE,
-    HEART,
-    LARGE,
-    LIMITS,
-    LUNG,
-    MARKINGS,
-    SAID_NORMAL,
-    SPINE,
-    THORACIC,
-    Rule,
-)
+from pipeline.finding_words import DEGENERATIVE, HEART, LARGE, LIMITS, LUNG, MARKINGS, SPINE, THORACIC, Rule
 
+NORMAL_MARKINGS = rf"{MARKINGS}\b(?:(?! with\b| heart| lung)[^.,])*? {LIMITS}"
 RULES: tuple[Rule, ...] = (
     Rule(
         labels=("Cardiomegaly",),
@@ -150,14 +140,14 @@ RULES: tuple[Rule, ...] = (
     Rule(
         labels=("Markings",),
         present=(
-            rf"(?<!normal )(?<!normal hilar )(?<!normal pulmonary ){MARKINGS}(?!{SAID_NORMAL})",
+            rf"(?<!normal )(?<!normal hilar )(?<!normal pulmonary )(?!{NORMAL_MARKINGS}){MARKINGS}",
             r"(?:increased|prominent|chronic) markings",
             r"bronch\w+ (?:vascular )?crowding",
             r"crowding of[^.,]{0,25}(?:bronch|vascul|marking)\w*",
             r"vascular crowding",
         ),
         absent=(
-            rf"{MARKINGS}{SAID_NORMAL}",
+            NORMAL_MARKINGS,
             rf"normal (?:\w+ )?{MARKINGS}",
         ),
     ),

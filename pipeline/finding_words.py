@@ -13,7 +13,6 @@ DEGENERATIVE = r"(?:degenerat\w+|arthros\w+)"  # spondylosis and arthritis are f
 THORACIC = r"(?:mid-?)?(?:thoracic|thoracolumbar|dorsal|t-)"
 LUNG = r"(?:lungs?|lung fields|lung volumes?|lung zones?|airspaces?)"
 MARKINGS = r"(?:interstitial|broncho\w+|perihilar|lung|pulmonary|vascular|reticular|bibasilar) markings"
-SAID_NORMAL = r"\b(?:(?! with\b| heart| lung)[^.,])*? (?:normal|unremarkable)"  # what stands before it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

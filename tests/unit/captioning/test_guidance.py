@@ -12,7 +12,7 @@ from torch import Tensor
 from pipeline import text
 from pipeline.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, special_tokens
 from pipeline.decoding import Decoded
-from pipeline.guidance import Basis, Drafter
+from pipeline.guidance import Basis, Drafter, _Choice
 from pipeline.manifest import DecodingSettings, Guidance
 from pipeline.text import build_tokenizer, report_tokens
 
@@ -214,7 +214,7 @@ def test_a_sentence_that_names_only_the_unlikely_is_left_out() -> None:
     assert edited == ["The lungs are clear.", "Cardiomegaly. The lungs are clear."]
 
 
-def test_of_two_kinds_the_likelier_is_named_and_nothing_that_stands_there_already() -> None:
+def test_of_two_kinds_the_likelier_is_named() -> None:
     drafter = Drafter(
         model=cast(Any, Timid()),
         tokenizer=TOKENIZER,
@@ -229,6 +229,18 @@ def test_of_two_kinds_the_likelier_is_named_and_nothing_that_stands_there_alread
     assert drafter._phrase(3, [0.5, 0.3, 0.2, 0.0]) == phrases[3]  # noqa: SLF001
     phrases.pop(1)
     assert drafter._phrase(0, [0.5, 0.3, 0.2, 0.0]) == phrases[2]  # noqa: SLF001
+
+
+@pytest.mark.parametrize(("stands", "tried"), [("the thoracic aorta is tortuous", 0), ("the aorta is normal", 1)])
+def test_a_sentence_whose_words_stand_there_is_not_put_in(stands: str, tried: int) -> None:
+    words = report_tokens((stands,), ("no disease",))
+    tokenizer = build_tokenizer([words, report_tokens(("tortuous aorta",), ("no disease",))], 1)
+    ids = special_tokens(tokenizer)
+    drafter = Drafter(model=cast(Any, Timid()), tokenizer=tokenizer, ids=ids, concepts=("Aorta",), how=EDITED)
+    drafter.__dict__["phrases"] = {0: tuple(text.encode(tokenizer, ["tortuous", "aorta", "."]))}
+    draft = Decoded(tokens=tuple(text.encode(tokenizer, words)[1:]), confidence=0.0)
+    choice = _Choice(draft=draft, told=(), named=frozenset(), value=0.0)
+    assert len(list(drafter._edit(0, choice, [0.5], replace(GUIDANCE, edits=True)))) == tried  # noqa: SLF001
 
 
 def test_a_checkpoint_keeps_its_guidance(saved: Path, tmp_path: Path) -> None:
