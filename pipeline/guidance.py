@@ -33,7 +33,7 @@ SURE = EVIDENCE_LIMIT  # evidence beyond doubt: odds change by a factor of 55
 MUTED = (-2.0, -1.0, 0.0)  # evidence of everything else where a problem is told alone
 SIDES = ("left", "right")  # the evidence of a problem tells no side
 ROUNDING = 1e-6  # a gain below it is none
-ROWS = 256  # drafts weighed at once
+ROWS = 32  # drafts weighed at once: the chances of all words at all places take memory, the more the more is tried
 
 
 @dataclass(frozen=True, kw_only=True)
