@@ -8,8 +8,9 @@ one sentence before it, that by which the model names this problem where it is t
 without a sentence that names only what is unlikely. A draft's worth is the mean log-probability of its words under
 the evidence as it is, and for each problem that it names what naming it is expected to bring to a macro F1: its
 chance above `even`, rare problems more. A minimum-Bayes-risk choice among a model's own drafts (Kumar and Byrne,
-NAACL 2004), in which both terms are the model's. Costs no second look at an image. Assumes chances that are
-calibrated and a decoder that was taught to say what it is told surely (`training.evidence.assure`).
+NAACL 2004), in which both terms are the model's. At last an impression may begin with the findings that are likely
+(`conclude`), as people's do. Costs no second look at an image. Assumes chances that are calibrated and a decoder
+that was taught to say what it is told surely (`training.evidence.assure`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -89,10 +90,10 @@ class Drafter:
         shape = self.model.config
         maps = pool(basis.maps, shape.grid) if shape.use_image else basis.maps[..., :0, :0]
         basis = replace(basis, maps=maps)
-        plain = self._written(basis)
-        if self.how.guidance is None:
-            return plain
-        return [choice.draft for choice in self._guided(basis, plain, self.how.guidance)]
+        drafts = self._written(basis)
+        if self.how.guidance is not None:
+            drafts = [choice.draft for choice in self._guided(basis, drafts, self.how.guidance)]
+        return self._concluded(basis, drafts) if self.how.conclude < 1 else drafts
 
     @cached_property
     def phrases(self) -> Mapping[int, tuple[int, ...]]:
@@ -171,9 +172,12 @@ class Drafter:
         tellable = torch.tensor([name in TELLABLE for name in self.concepts])
         prior = self.model.evidence[2].sigmoid().cpu()
         worth = (prior.max() / prior).sqrt() * tellable
-        chances = self.model.expect(basis.evidence, basis.memory(self.model)).float().sigmoid().cpu()
-        gains: list[list[float]] = ((chances - guidance.even) * worth).tolist()
+        gains: list[list[float]] = ((self._chances(basis) - guidance.even) * worth).tolist()
         return gains
+
+    def _chances(self, basis: Basis) -> Tensor:
+        """Of each concept in each study [B, K]."""
+        return self.model.expect(basis.evidence, basis.memory(self.model)).float().sigmoid().cpu()
 
     def _wanted(self, choice: _Choice, gains: Sequence[float], guidance: Guidance) -> list[int]:
         """The concepts that are worth naming and are not named yet, the best first."""
@@ -216,6 +220,15 @@ class Drafter:
         """The sentence that names a concept, where it has kinds the likeliest; () where there is none."""
         kinds = sorted(self._kinds.get(concept, ()), key=lambda kind: -gains[kind])
         return next((self.phrases[each] for each in (*kinds, concept) if each in self.phrases), ())
+
+    def _concluded(self, basis: Basis, drafts: Sequence[Decoded]) -> list[Decoded]:
+        """The drafts with impressions that name what is likely where the findings do."""
+        concluded = []
+        for draft, chances in zip(drafts, self._chances(basis).tolist(), strict=True):
+            likely = [name for name, each in zip(self.concepts, chances, strict=True) if each > self.how.conclude]
+            concluded.append(joined(self._splitter.conclude(self._splitter.split(draft.tokens), likely)))
+        means = self._confidences(basis, range(len(drafts)), concluded)
+        return [Decoded(tokens=tokens, confidence=mean) for tokens, mean in zip(concluded, means, strict=True)]
 
     def _weigh(
         self, basis: Basis, tries: Sequence[_Try], gains: Sequence[Sequence[float]], guidance: Guidance

@@ -61,6 +61,7 @@ class DecodingSettings:
     block_trigrams: bool  # no word twice in a row, no three words twice in one section
     evidence: dict[str, tuple[float, float, float]]  # concept -> scale, offset and prior of its head's logit
     guidance: Guidance | None = None  # none: the likeliest words under the evidence as it is
+    conclude: float = 1.0  # probability of a problem above which the impression repeats a finding of it; 1: never
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

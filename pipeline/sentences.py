@@ -1,4 +1,4 @@
-"""A draft as its sentences, with what each names and denies: split, put one first, leave one out, settle.
+"""A draft as its sentences, with what each names and denies: split, joined, settled, concluded.
 
 Assumes the form of `pipeline.decoding`: marks of the sections, and sentences that end with a full stop. Knows no
 model; which problems are likely is told.
@@ -54,6 +54,21 @@ class Splitter:
         disputed = named(parts) & denied(parts) & {*disputable}
         kept = [part for part in parts if not _is_wrong(part.said, disputed, likely)]
         return kept if self.is_whole(kept) else list(parts)
+
+    def conclude(self, parts: Sequence[Part], likely: Collection[str]) -> list[Part]:
+        """With an impression that begins with the findings that name what is likely.
+
+        What it names or denies already is not repeated, nor is a sentence that denies something.
+        """
+        start = next((place for place, part in enumerate(parts, 1) if part.tokens[-1] == self.ids.impression), 0)
+        findings, impression = parts[:start], parts[start:]
+        known, repeated = named(impression) | denied(impression), []
+        for part in findings:
+            is_sentence = part.tokens[-1] == self.ids.stop
+            if is_sentence and not part.said.denied and (part.said.named - known) & {*likely}:
+                repeated.append(part)
+                known |= part.said.named
+        return [*findings, *repeated, *impression]
 
     @property
     def _marks(self) -> tuple[int, ...]:

@@ -86,7 +86,7 @@ def render_card(manifest: Manifest, evaluations: Sequence[Evaluation]) -> str:
         architecture=manifest.architecture,
         told=" and ".join(text for switch, text in sources.items() if config.get(switch)),
         targets=TARGETS[training.get("targets", "written")],
-        guided=_guided(manifest.decoding.guidance),
+        guided=_guided(manifest.decoding.guidance) + _concluded(manifest.decoding.conclude),
         encoder=_encoder(config.get("encoder", {})),
         concepts=len(manifest.concepts),
         search="greedy" if manifest.decoding.beams == 1 else f"{manifest.decoding.beams} beams",
@@ -115,6 +115,15 @@ def _guided(guidance: Guidance | None) -> str:
         f"{edited if guidance.edits else ''}It keeps the draft that is worth more: by how likely its words are, "
         "and by the problems that it names. "
         f"So about one in {1 / guidance.even:.0f} of what it names at that chance is there.\n"
+    )
+
+
+def _concluded(conclude: float) -> str:
+    if conclude == 1:
+        return ""
+    return (
+        "Its impression begins with those sentences of the findings that name a problem of a chance above "
+        f"{conclude}, unless it names or denies that problem already.\n"
     )
 
 

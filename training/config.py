@@ -119,6 +119,7 @@ class ReportConfig:
     max_impression: Count = 40  # tokens
     length_penalty: Weight = 1.0
     block_trigrams: bool = True
+    conclude: Share = 1.0  # probability of a problem above which the impression repeats a finding of it; 1: never
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -97,4 +97,5 @@ def _decoding(config: Config, material: Material, model: ReportModel) -> Decodin
         block_trigrams=config.reports.block_trigrams,
         evidence={name: tuple(values) for name, values in zip(material.names, maps, strict=True)},
         guidance=guidance,
+        conclude=config.reports.conclude,
     )

@@ -96,10 +96,13 @@ rounds = 2
 even = 0.01
 weight = 50.0
 """
-    reports = CONFIG.replace("[reports]\n", '[reports]\ntargets = "consensus"\nsure = 0.5\nplan_epochs = 1\n')
+    reports = CONFIG.replace(
+        "[reports]\n", '[reports]\ntargets = "consensus"\nsure = 0.5\nplan_epochs = 1\nconclude = 0.01\n'
+    )
     kept = train(tmp_path, "guided", rest, reports)
     assert kept.manifest.decoding.guidance is not None
     assert kept.manifest.decoding.guidance.rounds == 2
+    assert kept.manifest.decoding.conclude == 0.01
     assert kept.model.config.use_beliefs
     assert bool(kept.model.beliefs.weight.any())
     archive = ImageArchive(tmp_path, kept.manifest.preprocessing)

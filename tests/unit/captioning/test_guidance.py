@@ -243,10 +243,20 @@ def test_a_sentence_whose_words_stand_there_is_not_put_in(stands: str, tried: in
     assert len(list(drafter._edit(0, choice, [0.5], replace(GUIDANCE, edits=True)))) == tried  # noqa: SLF001
 
 
+@pytest.mark.parametrize(("conclude", "impression"), [(0.8, "Cardiomegaly. No disease."), (0.9, "No disease.")])
+def test_an_impression_repeats_a_finding_that_is_likely(conclude: float, impression: str) -> None:
+    sure = [[0.0, 4.0, UNLIKELY, 0.0]]  # a chance of .88
+    (concluded,), (plain,) = draft(sure, Timid(), replace(HOW, conclude=conclude)), draft(sure, Timid())
+    sections = text.split_sections(text.decode(TOKENIZER, concluded.tokens))
+    assert [text.detokenize(words) for words in sections] == ["Cardiomegaly. The lungs are clear.", impression]
+    assert (concluded.confidence < plain.confidence - 1) == (concluded.tokens != plain.tokens)
+
+
 def test_a_checkpoint_keeps_its_guidance(saved: Path, tmp_path: Path) -> None:
     known = load_checkpoint(saved)
     assert known.manifest.decoding.guidance is None
-    decoding = replace(known.manifest.decoding, guidance=GUIDANCE)
+    assert known.manifest.decoding.conclude == 1
+    decoding = replace(known.manifest.decoding, guidance=GUIDANCE, conclude=0.3)
     manifest = replace(known.manifest, decoding=decoding)
     save_checkpoint(tmp_path, manifest=manifest, model=known.model, tokenizer=known.tokenizer, card="")
-    assert load_checkpoint(tmp_path).manifest.decoding.guidance == GUIDANCE
+    assert load_checkpoint(tmp_path).manifest.decoding == decoding

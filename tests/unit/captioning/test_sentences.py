@@ -59,3 +59,31 @@ def test_what_is_likely_stays_named_and_the_rest_denied(likely: list[str], findi
 def test_what_is_not_in_dispute_stays_as_it_is() -> None:
     draft = tokens(BODY, ("cardiomegaly",))
     assert joined(SPLITTER.settle(SPLITTER.split(draft), [], [])) == tuple(draft)
+
+
+@pytest.mark.parametrize(
+    ("findings", "impression", "likely", "concluded"),
+    [
+        (BODY, ("no effusion",), ["Cardiomegaly"], "Cardiomegaly. No effusion."),
+        (BODY, ("no effusion",), ["Pleural Effusion"], "No effusion."),  # what denies it is no finding of it
+        (BODY, ("no effusion",), [], "No effusion."),
+        (BODY, ("cardiomegaly",), ["Cardiomegaly"], "Cardiomegaly."),
+        (BODY, ("heart size normal",), ["Cardiomegaly"], "Heart size normal."),  # the impression denies it
+        (("cardiomegaly", "cardiomegaly"), ("no effusion",), ["Cardiomegaly"], "Cardiomegaly. No effusion."),
+    ],
+)
+def test_an_impression_names_the_likely_that_the_findings_name(
+    findings: tuple[str, ...], impression: tuple[str, ...], likely: list[str], concluded: str
+) -> None:
+    draft = tokens(findings, impression)
+    told = joined(SPLITTER.conclude(SPLITTER.split(draft), likely))
+    sections = text.split_sections(text.decode(TOKENIZER, told))
+    assert text.detokenize(sections[1]) == concluded
+    assert told[-1] == draft[-1]
+    assert sections[0] == text.split_sections(text.decode(TOKENIZER, draft))[0]
+
+
+def test_findings_that_were_cut_off_within_a_sentence_are_concluded_without_it() -> None:
+    stop = SPLITTER.ids.stop
+    draft = [token for token in tokens(("cardiomegaly",), ("no effusion",)) if token != stop]
+    assert joined(SPLITTER.conclude(SPLITTER.split(draft), ["Cardiomegaly"])) == tuple(draft)
