@@ -10,7 +10,7 @@ import pytest
 from tests.archives import write_bad_objects, write_studies
 from tests.night import Night
 
-STUDIES, KILLS = 200, 10
+STUDIES, KILLS = 100, 10
 
 
 @pytest.mark.slow
