@@ -9,8 +9,8 @@ without a sentence that names only what is unlikely. A draft's worth is the mean
 the evidence as it is, and for each problem that it names what naming it is expected to bring to a macro F1: its
 chance above `even`, rare problems more. A minimum-Bayes-risk choice among a model's own drafts (Kumar and Byrne,
 NAACL 2004), in which both terms are the model's. At last an impression may begin with the findings that are likely
-(`conclude`), as people's do. Costs no second look at an image. Assumes chances that are calibrated and a decoder
-that was taught to say what it is told surely (`training.evidence.assure`).
+(`conclude`). Costs no second look at an image. Assumes chances that are calibrated and a decoder that was taught
+to say what it is told surely (`training.evidence.assure`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
