@@ -6,7 +6,7 @@ from tests.fleet import Fleet, wait_for
 from tests.verdict import all_ended, judge
 from tests.witness import install_witness
 
-STUDIES = range(60)
+STUDIES = range(40)
 INTAKES, CONVERTS, CAPTIONS = 2, 4, 2
 
 
