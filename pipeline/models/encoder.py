@@ -63,7 +63,7 @@ def _matching(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     return {key: value for key, value in state.items() if key in own and value.shape == own[key].shape}
 
 
-VIEWS_AT_ONCE = 4  # on a CPU: more only fill its memory, 40 MB a view in the first layers, and make nothing faster
+VIEWS_AT_ONCE = 2  # on a CPU: more fill its memory, 40 MB a view in the first layers, and hardly make it faster
 
 
 def build_backbone(name: str, weights: Path | None = None) -> nn.Sequential:
