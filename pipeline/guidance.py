@@ -34,7 +34,7 @@ SURE = EVIDENCE_LIMIT  # evidence beyond doubt: odds change by a factor of 55
 MUTED = (-2.0, -1.0, 0.0)  # evidence of everything else where a problem is told alone
 SIDES = ("left", "right")  # the evidence of a problem tells no side
 ROUNDING = 1e-6  # a gain below it is none
-ROWS = 32  # drafts weighed at once: the chances of all words at all places take memory, the more the more is tried
+ROWS = 32  # drafts weighed at once: what the model makes of each takes memory, the more the more is tried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,8 +263,7 @@ class Drafter:
             padded = [[*row, *[self.ids.pad] * (longest - len(row))] for row in begun]
             tokens = torch.tensor(padded, device=basis.evidence.device)
             memory = basis.rows(studies[part]).memory(self.model)
-            scores = self.model.read(tokens[:, :-1], memory).float().log_softmax(-1)
-            chosen = scores.gather(2, tokens[:, 1:, None]).squeeze(2)[:, 1:]  # <findings> was no choice
+            chosen = self.model.score(tokens, memory)[:, 1:]  # <findings> was no choice
             written = tokens[:, 2:] != self.ids.pad
             found += ((chosen * written).sum(1) / written.sum(1).clamp(min=1)).tolist()
         return found

@@ -24,6 +24,8 @@ from pipeline.models.memory import Memory, MemoryBuilder, first_view
 from pipeline.models.shape import VIEWS, Shape
 from pipeline.models.transformer import TransformerDecoder
 
+PLACES = 16  # scored at once: the chances of all words at all places would be most of a night's memory
+
 
 class Decoder(Protocol):
     """How an architecture writes. Every tensor has the rows first."""
@@ -114,6 +116,15 @@ class ReportModel(nn.Module):
         """A whole sequence [N, T] at once -> logits of each next token [N, T, Y]."""
         logits, _ = self.decoder(tokens, self.begin(memory), memory)
         return logits
+
+    def score(self, tokens: Tensor, memory: Memory) -> Tensor:
+        """Whole sequences [N, T] -> log-probability of each token after the first [N, T - 1]."""
+        state, scores = self.begin(memory), []
+        for start in range(0, tokens.shape[1] - 1, PLACES):
+            part = tokens[:, start : start + PLACES + 1]
+            logits, state = self.decoder(part[:, :-1], state, memory)
+            scores.append(logits.float().log_softmax(-1).gather(2, part[:, 1:, None]).squeeze(2))
+        return torch.cat(scores, dim=1)
 
     def step(self, tokens: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
         """One token for each row [N] -> log-probabilities of the next [N, Y], and the state after it."""

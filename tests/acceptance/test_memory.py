@@ -63,7 +63,17 @@ def _high_water_mark(pid: int) -> int:
 
 
 def _children(root: psutil.Process) -> list[psutil.Process]:
+    """Those that run a program of their own: between fork and exec a child shows its parent's memory as its."""
     try:
-        return list(root.children(recursive=True))
+        own = root.cmdline()
+        return [child for child in root.children(recursive=True) if _command(child) not in (own, [])]
     except psutil.NoSuchProcess:
+        return []
+
+
+def _command(process: psutil.Process) -> list[str]:
+    """What it was started with; [] once it is gone."""
+    try:
+        return list(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
         return []

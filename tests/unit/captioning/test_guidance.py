@@ -69,8 +69,9 @@ class Timid:
         place = state["place"] + 1
         return self._scores(memory["script"].gather(1, place)).squeeze(1), {"place": place}
 
-    def read(self, tokens: Tensor, memory: dict[str, Tensor]) -> Tensor:
-        return self._scores(memory["script"][:, 1 : tokens.shape[1] + 1])
+    def score(self, tokens: Tensor, memory: dict[str, Tensor]) -> Tensor:
+        scores = self._scores(memory["script"][:, 1 : tokens.shape[1]]).log_softmax(-1)
+        return scores.gather(2, tokens[:, 1:, None]).squeeze(2)
 
     def _scores(self, wanted: Tensor) -> Tensor:
         sure = torch.nn.functional.one_hot(wanted, TOKENIZER.get_vocab_size()).float()

@@ -12,7 +12,7 @@ from torch import Tensor
 from pipeline.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.models.encoder import EncoderConfig
 from pipeline.models.memory import Memory
-from pipeline.models.report_model import DECODERS, ReportModel
+from pipeline.models.report_model import DECODERS, PLACES, ReportModel
 from pipeline.models.shape import Shape
 from pipeline.text import build_tokenizer, report_tokens
 from tests.unit.captioning.conftest import CONCEPTS, SENTENCES, tiny_manifest
@@ -80,6 +80,19 @@ def test_words_one_by_one_are_those_of_the_whole_sequence(architecture: str) -> 
             step, state = model.step(TOKENS[:, place], state, memory)
             assert torch.allclose(step, whole[:, place], atol=1e-4)
     assert concepts.shape == (3, SHAPE.concepts)
+
+
+@every_architecture
+@pytest.mark.parametrize("length", [2, PLACES + 1, 2 * PLACES + 3])
+def test_a_sequence_scored_in_pieces_is_scored_as_a_whole(architecture: str, length: int) -> None:
+    model = build(architecture)
+    tokens = TOKENS.repeat(1, 5)[:, :length]
+    with torch.inference_mode():
+        memory = model.remember(maps_of(model), BOTH, torch.zeros(3, 2), TOLD)
+        whole = model.read(tokens[:, :-1], memory).log_softmax(-1)
+        assert torch.allclose(
+            model.score(tokens, memory), whole.gather(2, tokens[:, 1:, None]).squeeze(2), atol=1e-4
+        )
 
 
 @every_architecture
