@@ -127,8 +127,7 @@ class _Look:
         # cuDNN's recurrent layers have no gradient in eval mode; PyTorch's own are slower, on one study no matter
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
             memory = self._model.remember(self._maps, self._mask, self._evidence, self._indication)
-            scores = self._model.read(ids[:, :-1], memory).float().log_softmax(-1)
-        return scores[0].gather(1, ids[0, 1:, None]).squeeze(1)
+            return self._model.score(ids, memory)[0]
 
     def _heat(self, score: Tensor, size: tuple[int, int]) -> Heat | None:
         with torch.backends.cudnn.flags(enabled=False):

@@ -24,7 +24,7 @@ from pipeline.models.memory import Memory, MemoryBuilder, first_view
 from pipeline.models.shape import VIEWS, Shape
 from pipeline.models.transformer import TransformerDecoder
 
-PLACES = 16  # scored at once: the chances of all words at all places would be most of a night's memory
+PLACES = 16  # scored at once: with all places, memory grew by 9 % from 50 studies to 500, with these by 4 to 6
 
 
 class Decoder(Protocol):
